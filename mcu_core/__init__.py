@@ -1,0 +1,1 @@
+"""Machine unlearning by mode connectivity: methods, audit and report, without any service around them."""

@@ -1,0 +1,126 @@
+"""Training of the curve: which tensors may move, and the control point that bends it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mcu_core.config import CurveConfig, MaskConfig, MaskMode
+from mcu_core.connectivity.beta import Penalty
+from mcu_core.connectivity.bezier import place_on_curve, uniform_positions
+from mcu_core.data import MixedBatches, subsample
+from mcu_core.losses import ascend_and_descend
+from mcu_core.masks import TensorMask, element_counts, gradient_scores, select_tensors
+from mcu_core.params import midpoint
+from mcu_core.report import References
+from mcu_core.runtime import Runtime
+from mcu_core.training import mean_gradient, minimise
+from mcu_core.types import Batch, Params, Pathway, Phase, Problem, Progress, State, ignore_progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fit:
+    """A trained curve and how β went."""
+
+    pathway: Pathway
+    beta_counts: dict[str, int]
+    """How many batches used which β."""
+
+
+def choose_mask(
+    problem: Problem,
+    config: MaskConfig,
+    rng: torch.Generator,
+    *,
+    runtime: Runtime,
+    progress: Progress = ignore_progress,
+) -> TensorMask:
+    """Rank the tensors of θ_o by the gradients of both losses and choose those that the curve may move.
+
+    Args:
+        problem: θ_o, D_f and D_r.
+        config: mode, shares, images of D_r.
+        rng: draws the images of D_r.
+        runtime: network, samples, device.
+        progress: told after every batch.
+
+    Returns:
+        The mask; see `masks.select_tensors`.
+
+    Raises:
+        ConfigurationError: nothing may move.
+    """
+    sizes = element_counts(problem.original.params)
+    if config.mode is MaskMode.FULL:
+        return TensorMask(names=frozenset(sizes), share=1.0)
+    retain, forget = (
+        gradient_scores(mean_gradient(runtime, problem.original, rows, phase=Phase.MASK, progress=progress))
+        for rows in (subsample(problem.retain, config.retain_images, rng), problem.forget)
+    )
+    return select_tensors(sizes, retain, forget, config)
+
+
+def fit_curve(
+    problem: Problem,
+    end: Params,
+    mask: frozenset[str],
+    references: References,
+    config: CurveConfig,
+    *,
+    rng: torch.Generator,
+    runtime: Runtime,
+    progress: Progress = ignore_progress,
+) -> Fit:
+    """Train θ_c so that the models on the curve forget D_f and keep D_r.
+
+    min over θ_c on the mask of E_{t ~ U(0,1)} [ CE(D_r; φ(t)) - β CE(D_f; φ(t)) ], one t a batch
+
+    θ_c starts at the midpoint, so that the curve starts as the straight line, and stays there off the mask.
+
+    Args:
+        problem: θ_o, D_f and D_r.
+        end: θ_p.
+        mask: names of the tensors that may move.
+        references: A_v and A_train, for an adaptive β.
+        config: training, β, share of D_r.
+        rng: draws the share of D_r, orders the batches, draws t.
+        runtime: network, samples, device and arithmetic.
+        progress: told at every step.
+
+    Returns:
+        The pathway. Its points have no BatchNorm statistics of their own: those of training mix all t and D_f.
+
+    Raises:
+        DivergedError: the training diverged.
+
+    Source: arXiv 2505.10859, equation 2 and section 2.2; defaults of its appendix D.
+    """
+    control = midpoint(problem.original.params, end)
+    share = max(1, round(config.retain_share * len(problem.retain)))
+    batches = MixedBatches(
+        reader=runtime.reader,
+        forget=problem.forget,
+        retain=subsample(problem.retain, share, rng),
+        size=config.train.batch_size,
+    )
+    positions = uniform_positions(rng, runtime.device, config.train.epochs * batches.steps)
+    penalty = Penalty(config.beta, references)
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return ascend_and_descend(logits, batch, penalty(logits.detach(), batch))
+
+    trained = minimise(
+        runtime,
+        State(params=control, buffers=problem.original.buffers),
+        loss,
+        batches,
+        config.train,
+        rng=rng,
+        phase=Phase.CURVE,
+        lower="curve.train.learning_rate or curve.beta",
+        mask=mask,
+        placement=place_on_curve(problem.original.params, control, end, positions),
+        progress=progress,
+    )
+    pathway = Pathway(original=problem.original.params, control=trained.params, end=end, mask=mask)
+    return Fit(pathway=pathway, beta_counts=penalty.counts())

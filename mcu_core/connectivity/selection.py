@@ -1,0 +1,191 @@
+"""Choosing a point of the pathway from measured accuracies. Pure: no tensors, no data."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from mcu_core.config import PointPolicy, SelectionConfig
+from mcu_core.errors import ConfigurationError
+from mcu_core.report import Interval, PathPoint, References
+
+Measure = Callable[[Sequence[float]], tuple[PathPoint, ...]]
+"""Measures the pathway at some t."""
+
+_SAME_T = 1e-9
+"""Two t nearer than this are one point."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The chosen point and everything measured for it."""
+
+    t: float
+    sweep: tuple[PathPoint, ...]
+    evaluated: tuple[PathPoint, ...]
+    """In the order of evaluation."""
+    region: tuple[Interval, ...]
+
+
+def choose_point(measure: Measure, references: References, config: SelectionConfig) -> Choice:
+    """Measure the pathway and choose a point by the policy.
+
+    BALANCED looks in the window alone, as the paper does; the other policies look at every measured point.
+
+    Args:
+        measure: of the pathway.
+        references: A_v and A_train.
+        config: window, grid, sweep, policy.
+
+    Returns:
+        The choice with its trace.
+
+    Source: arXiv 2505.10859, section 2.5, and `align_in_window` for the deviation.
+    """
+    sweep_positions = np.linspace(0.0, 1.0, config.sweep_points).tolist()
+    window_positions = np.linspace(config.window_start, 1.0, config.points).tolist()
+    measured = measure([*sweep_positions, *window_positions])  # at once: every image is read once
+    sweep, window = measured[: config.sweep_points], measured[config.sweep_points :]
+    evaluated = align_in_window(measure, window, references, config)
+    region = effective_region(sweep)
+    if config.policy is PointPolicy.BALANCED:
+        chosen = min(evaluated, key=lambda point: point.gap)
+    else:
+        chosen = choose_untried((*evaluated, *sweep), region, references, config, tried=())
+    return Choice(t=chosen.t, sweep=sweep, evaluated=evaluated, region=region)
+
+
+def align_in_window(
+    measure: Measure, window: Sequence[PathPoint], references: References, config: SelectionConfig
+) -> tuple[PathPoint, ...]:
+    """Search the point of smallest gap in [window_start, 1], further left when it sits on the left edge.
+
+    1. Interpolate RA and FA (not the gap, whose absolute values have kinks) by a cubic through equally spaced points.
+    2. Evaluate the arg-min of the interpolated gap over a grid. 3. If the best evaluated point is the left edge, repeat
+    in the window of the same width to the left of it, down to the first point of the sweep after the original.
+
+    Args:
+        measure: of the pathway.
+        window: measured at `points` equally spaced t in [window_start, 1].
+        references: A_v and A_train.
+        config: grid.
+
+    Returns:
+        All points that were evaluated, in that order; the one of smallest gap is the paper's optimum.
+
+    Source: arXiv 2505.10859, section 2.5, which evaluates t = .75 and t = 1 only: two points do not fix a cubic.
+    """
+    evaluated = list(window)
+    width = window[-1].t - window[0].t
+    lowest = 1.0 / (config.sweep_points - 1)
+    while True:
+        # 1., 2.
+        t = _interpolated_optimum(window, references, config.grid)
+        if t > 0.0 and not _is_near(t, (point.t for point in evaluated), _SAME_T):
+            evaluated.extend(measure([t]))
+        # 3.
+        start = min(evaluated, key=lambda point: point.gap).t
+        if start > window[0].t + _SAME_T or start <= lowest + _SAME_T:
+            return tuple(evaluated)
+        left = max(start - width, lowest)
+        more = measure(np.linspace(left, start, config.points)[:-1].tolist())
+        evaluated.extend(more)
+        window = (*more, window[0])
+
+
+def effective_region(sweep: Sequence[PathPoint]) -> tuple[Interval, ...]:
+    """Return where the interpolated gap is below the gap at t = 1, the pre-unlearned model's.
+
+    {t : g(t) < gap(1)} with g the cubic spline through the measured gaps
+
+    Args:
+        sweep: points at ascending t, the last at t = 1; at least four.
+
+    Returns:
+        Disjoint intervals, ascending; none where no point beats the end.
+
+    Source: arXiv 2505.10859, section 2.5.
+    """
+    positions = np.array([point.t for point in sweep])
+    excess = CubicSpline(positions, np.array([point.gap for point in sweep]) - sweep[-1].gap)
+    roots = excess.roots(extrapolate=False)
+    edges = np.unique(np.concatenate([positions[[0, -1]], roots[np.isfinite(roots)]]))
+    intervals: list[Interval] = []
+    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        if end - start <= _SAME_T or excess((start + end) / 2.0) >= 0.0:
+            continue
+        if intervals and start - intervals[-1].end <= _SAME_T:
+            intervals[-1] = Interval(start=intervals[-1].start, end=end)
+        else:
+            intervals.append(Interval(start=start, end=end))
+    return tuple(intervals)
+
+
+def choose_untried(
+    points: Sequence[PathPoint],
+    region: Sequence[Interval],
+    references: References,
+    config: SelectionConfig,
+    *,
+    tried: Sequence[float],
+) -> PathPoint:
+    """Choose among measured points one that was not a candidate before.
+
+    BALANCED: smallest gap. PRIVACY_FIRST: of the points with RA ≥ A_train - slack, the one whose accuracy on D_f is
+    nearest to A_v: the lowest that is not yet over-forgotten, since below A_v a deletion stands out again.
+    UTILITY_FIRST: highest RA in the effective region. Where no point meets the bounds, the smallest gap decides.
+
+    A point counts as tried when it is less than one step of the sweep away from a tried one: a nearer model would
+    get the same verdict. t = 0 is the original and never a candidate.
+
+    Args:
+        points: measured on the pathway.
+        region: the effective region.
+        references: A_v and A_train.
+        config: policy, slack, spacing of the sweep.
+        tried: every t that was a candidate.
+
+    Returns:
+        The chosen point.
+
+    Raises:
+        ConfigurationError: every point was tried.
+    """
+    apart = 1.0 / (config.sweep_points - 1) - _SAME_T
+    open_points = [point for point in points if point.t > _SAME_T and not _is_near(point.t, tried, apart)]
+    if not open_points:
+        raise ConfigurationError(f"all {len(points)} measured points of the pathway were tried: raise sweep_points")
+    match config.policy:
+        case PointPolicy.BALANCED:
+            return min(open_points, key=lambda point: point.gap)
+        case PointPolicy.PRIVACY_FIRST:
+            least = references.train_accuracy - config.retain_accuracy_slack
+            useful = [point for point in open_points if point.retain_accuracy >= least]
+            return min(
+                useful or open_points,
+                key=lambda point: (
+                    abs(point.forget_accuracy - references.validation_accuracy) if useful else point.gap,
+                    point.gap,
+                ),
+            )
+        case PointPolicy.UTILITY_FIRST:
+            inside = [point for point in open_points if any(part.start <= point.t <= part.end for part in region)]
+            return min(inside or open_points, key=lambda point: (-point.retain_accuracy if inside else 0.0, point.gap))
+        case _:
+            assert_never(config.policy)
+
+
+def _interpolated_optimum(window: Sequence[PathPoint], references: References, grid: int) -> float:
+    positions = np.array([point.t for point in window])
+    accuracies = np.array([[point.retain_accuracy, point.forget_accuracy] for point in window])
+    # Through four points the not-a-knot spline is the one cubic.
+    candidates = np.linspace(positions[0], positions[-1], grid)
+    retain, forget = CubicSpline(positions, accuracies)(candidates).T
+    gaps = np.abs(retain - references.train_accuracy) + np.abs(forget - references.validation_accuracy)
+    return float(candidates[int(gaps.argmin())])
+
+
+def _is_near(t: float, others: Iterable[float], distance: float) -> bool:
+    return any(abs(t - other) <= distance for other in others)

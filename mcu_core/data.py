@@ -1,0 +1,154 @@
+"""Samples into batches: normalised on the device, drawn with a seed, always of constant shape."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mcu_core.config import ArchitectureConfig
+from mcu_core.errors import DataError
+from mcu_core.types import Batch, ImageData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BatchReader:
+    """Turns positions into normalised images: (x / 255 - mean) / std per channel, resized where needed.
+
+    This is the test transform and, since nothing is augmented yet, the training transform as well.
+    """
+
+    data: ImageData
+    architecture: ArchitectureConfig
+    device: torch.device
+
+    def read(self, rows: Tensor, *, forget_count: int = 0) -> Batch:
+        """Return the samples at `rows`, int64 `[B]`, in that order.
+
+        Raises:
+            DataError: the samples have another number of channels than the architecture takes.
+        """
+        channels = self.data.images.shape[1]
+        if channels != self.architecture.channels:
+            raise DataError(f"samples have {channels} channels, the architecture takes {self.architecture.channels}")
+        images = self.data.images[rows].to(self.device).float()
+        size = self.architecture.image_size
+        if images.shape[2:] != (size, size):
+            images = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+        std = torch.tensor(self.architecture.std, device=self.device).view(1, -1, 1, 1)
+        mean = torch.tensor(self.architecture.mean, device=self.device).view(1, -1, 1, 1)
+        images = ((images / 255.0 - mean) / std).contiguous(memory_format=torch.channels_last)
+        return Batch(images=images, labels=self.data.labels[rows].to(self.device), forget_count=forget_count)
+
+
+class Batches(Protocol):
+    """What one epoch of training reads."""
+
+    @property
+    def steps(self) -> int:
+        """Return the number of batches an epoch."""
+
+    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+        """Yield one epoch in a new random order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlainBatches:
+    """Every row at least once an epoch, in batches of one constant size.
+
+    ceil(N / size) batches share the N rows evenly, filled up with rows of a second permutation: no batch is much
+    smaller than the others, which BatchNorm would notice.
+    """
+
+    reader: BatchReader
+    rows: Tensor
+    """int64 `[N]`."""
+    size: int
+    """Largest number of rows in a batch."""
+
+    @property
+    def steps(self) -> int:
+        """Return ceil(N / size)."""
+        return math.ceil(len(self.rows) / self.size)
+
+    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+        """Yield one epoch."""
+        for rows in _deal(self.rows, self.steps, rng):
+            yield self.reader.read(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MixedBatches:
+    """D_f and D_r in every batch, in numbers that do not change from batch to batch; the forget rows come first.
+
+    The numbers follow the natural ratio, rounded up, with at least one of each: a batch without a forget row has no
+    forget loss, and a part with a single row is in every batch. A batch holds at most `size + 1` rows, or two.
+    """
+
+    reader: BatchReader
+    forget: Tensor
+    """int64 `[n_f]`."""
+    retain: Tensor
+    """int64 `[n_r]`."""
+    size: int
+
+    @property
+    def steps(self) -> int:
+        """Return ceil((n_f + n_r) / size)."""
+        return math.ceil((len(self.forget) + len(self.retain)) / self.size)
+
+    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+        """Yield one epoch."""
+        forget = _deal(self.forget, self.steps, rng)
+        retain = _deal(self.retain, self.steps, rng)
+        for first, second in zip(forget, retain, strict=True):
+            yield self.reader.read(torch.cat([first, second]), forget_count=len(first))
+
+
+def _deal(rows: Tensor, hands: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Return `hands` equal shares of shuffled rows, ceil(n / hands) each; permutations follow each other as needed."""
+    each = math.ceil(len(rows) / hands)
+    permutations = [torch.randperm(len(rows), generator=rng) for _ in range(math.ceil(hands * each / len(rows)))]
+    return rows[torch.cat(permutations)[: hands * each]].view(hands, each).unbind()
+
+
+def subsample(rows: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return at most `count` of the rows, drawn without replacement, in their original order."""
+    if count >= len(rows):
+        return rows
+    return rows[torch.randperm(len(rows), generator=rng)[:count].sort().values]
+
+
+def match_classes(labels: Tensor, rows: Tensor, like: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw as many of `rows` as have the class proportions of `like`.
+
+    With n_c rows and a share s_c of class c, floor(s_c · min_c(n_c / s_c)) rows of class c, at least one.
+
+    Args:
+        labels: int64 `[N]`, of all samples.
+        rows: int64 `[n]`, to draw from.
+        like: int64 `[m]`, whose proportions to match; not empty.
+        rng: of the draw.
+
+    Returns:
+        int64 `[k]`, drawn without replacement, ascending by class and then as in `rows`.
+
+    Raises:
+        DataError: a class of `like` has no row at all.
+    """
+    counts = torch.bincount(labels[like])
+    wanted = {int(label): int(counts[label]) for label in counts.nonzero()}
+    available = {label: rows[labels[rows] == label] for label in wanted}
+    missing = sum(count for label, count in wanted.items() if not len(available[label]))
+    if missing:
+        raise DataError(f"{missing} of {len(like)} samples are of classes without any held-out sample to compare with")
+    # In integers, so that the scarcest class is used up entirely.
+    scarcest = min(wanted, key=lambda label: len(available[label]) / wanted[label])
+    drawn = [
+        subsample(available[label], max(1, count * len(available[scarcest]) // wanted[scarcest]), rng)
+        for label, count in wanted.items()
+    ]
+    return torch.cat(drawn)

@@ -1,0 +1,135 @@
+"""Forward passes without gradient: logits, counts of right answers, and BatchNorm statistics of D_r."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mcu_core.errors import DivergedError
+from mcu_core.runtime import Runtime
+from mcu_core.types import Buffers, Params, State
+
+Point = Callable[[], Params]
+"""Makes the parameters of one model when they are needed, so that many points need the memory of one."""
+
+Tick = Callable[[], None]
+"""Called after each batch."""
+
+
+def logits(runtime: Runtime, state: State, rows: Tensor) -> Tensor:
+    """Return a model's outputs in eval mode.
+
+    Args:
+        runtime: network, samples, device and arithmetic.
+        state: weights and buffers.
+        rows: int64 `[N]`.
+
+    Returns:
+        float32 `[N, K]` on the CPU, in the order of `rows`.
+
+    Raises:
+        DivergedError: an output is not finite.
+    """
+    network = runtime.network()
+    with torch.inference_mode():
+        parts = [runtime.forward(network, state.params, state.buffers, batch).cpu() for batch in runtime.chunks(rows)]
+        result = torch.cat(parts)
+    wrong = int((~result.isfinite()).any(dim=1).sum())
+    if wrong:
+        raise DivergedError(f"the model's output is not finite on {wrong} of {len(rows)} samples")
+    return result.clone()  # a normal tensor again
+
+
+def count_right(
+    runtime: Runtime, points: Sequence[tuple[Point, Buffers]], rows: Tensor, *, tick: Tick = lambda: None
+) -> list[int]:
+    """Count the right answers of several models, reading each sample once.
+
+    Args:
+        runtime: the network that they share, samples, device and arithmetic.
+        points: parameters and buffers of each.
+        rows: int64 `[N]`.
+        tick: called after each batch.
+
+    Returns:
+        Per model, on how many of the N samples its largest output is the label's.
+    """
+    network = runtime.network()
+    right = torch.zeros(len(points), dtype=torch.int64, device=runtime.device)
+    with torch.inference_mode():
+        for batch in runtime.chunks(rows):
+            for index, (point, buffers) in enumerate(points):
+                answers = runtime.forward(network, point(), buffers, batch).argmax(dim=1)
+                right[index] += (answers == batch.labels).sum()
+            tick()
+    return [int(count) for count in right.tolist()]
+
+
+def accuracy(runtime: Runtime, state: State, rows: Tensor) -> float:
+    """Return the share of `rows`, int64 `[N]`, that a model in eval mode answers rightly."""
+    (right,) = count_right(runtime, [(lambda: state.params, state.buffers)], rows)
+    return right / len(rows)
+
+
+def reestimate_batchnorm(runtime: Runtime, state: State, rows: Tensor) -> State:
+    """Return the state with BatchNorm statistics of the given rows.
+
+    Args:
+        runtime: network, samples, device and arithmetic.
+        state: its parameters stay; its statistics are forgotten, other buffers stay.
+        rows: int64 `[N]`, of D_r only, at least 2.
+
+    Returns:
+        A new state; equal to the old one where the model has no BatchNorm.
+    """
+    (buffers,) = reestimate_buffers(runtime, [lambda: state.params], state.buffers, rows)
+    return State(params=state.params, buffers=buffers)
+
+
+def reestimate_buffers(
+    runtime: Runtime, points: Sequence[Point], buffers: Buffers, rows: Tensor, *, tick: Tick = lambda: None
+) -> list[Buffers]:
+    """Estimate BatchNorm statistics of several models anew, reading each sample once.
+
+    Mean and variance are the cumulative averages over batches of the batch statistics; what they were before has no
+    weight. Only BatchNorm runs in train mode: dropout stays off.
+
+    Args:
+        runtime: the network that they share, samples, device and arithmetic.
+        points: the parameters of each.
+        buffers: of any of them; what is no statistic of BatchNorm is kept.
+        rows: int64 `[N]`, of D_r only, at least 2.
+        tick: called after each batch.
+
+    Returns:
+        The buffers of each model.
+
+    Source: Izmailov et al., arXiv 1803.05407, section 3.2. That only D_r is read is our own rule.
+    """
+    network = runtime.network()
+    estimated = _cumulate(network)
+    fresh: list[Buffers] = [
+        {name: torch.zeros_like(tensor) if name in estimated else tensor for name, tensor in buffers.items()}
+        for _ in points
+    ]
+    if not estimated:
+        return fresh
+    with torch.no_grad():
+        for batch in runtime.chunks(rows):
+            for point, statistics in zip(points, fresh, strict=True):
+                runtime.forward(network, point(), statistics, batch)
+            tick()
+    return fresh
+
+
+def _cumulate(network: nn.Module) -> set[str]:
+    """Let all BatchNorm modules average cumulatively; return the names of their buffers."""
+    estimated: set[str] = set()
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            module.train()
+            module.momentum = None  # torch's spelling of a cumulative average
+            prefix = f"{name}." if name else ""
+            estimated |= {prefix + part for part in ("running_mean", "running_var", "num_batches_tracked")}
+    return estimated

@@ -1,0 +1,61 @@
+"""Unlearning methods. Each is one function; which one runs is a `match`, so that mypy reports a forgotten one."""
+
+from typing import Protocol, TypeVar, assert_never
+
+import torch
+
+from mcu_core.config import MethodConfig, NegGradPlusConfig, RetrainConfig
+from mcu_core.methods.neggrad_plus import neggrad_plus
+from mcu_core.methods.retrain import retrain
+from mcu_core.report import ModelName
+from mcu_core.runtime import Runtime
+from mcu_core.types import Problem, Progress, State, ignore_progress
+
+ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
+
+
+class Method(Protocol[ConfigT_contra]):
+    """What every method is: pure at the boundary, in place inside.
+
+    It changes neither the problem nor the global random state; the same generator gives the same bits on a CPU; the
+    result has the names, shapes, dtypes and device of the original. Buffers are as training left them: a method that
+    reads D_f in training leaves statistics of D_f in them, so they are estimated anew before anything else.
+    """
+
+    def __call__(
+        self, problem: Problem, config: ConfigT_contra, rng: torch.Generator, *, runtime: Runtime, progress: Progress
+    ) -> State:
+        """Return the unlearned state."""
+
+
+def unlearn(
+    problem: Problem,
+    config: MethodConfig,
+    rng: torch.Generator,
+    *,
+    runtime: Runtime,
+    progress: Progress = ignore_progress,
+) -> State:
+    """Run the method that the configuration names; see `Method`.
+
+    Raises:
+        DivergedError: its training diverged.
+    """
+    match config:
+        case NegGradPlusConfig():
+            return neggrad_plus(problem, config, rng, runtime=runtime, progress=progress)
+        case RetrainConfig():
+            return retrain(problem, config, rng, runtime=runtime, progress=progress)
+        case _:
+            assert_never(config)
+
+
+def name_of(config: MethodConfig) -> ModelName:
+    """Return the name under which a method's model is reported."""
+    match config:
+        case NegGradPlusConfig():
+            return ModelName.NEGGRAD_PLUS
+        case RetrainConfig():
+            return ModelName.RETRAINED
+        case _:
+            assert_never(config)

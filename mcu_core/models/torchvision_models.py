@@ -1,0 +1,45 @@
+"""Any image classifier of torchvision, without its published weights."""
+
+import torchvision
+from torch import nn
+
+from mcu_core.config import ArchitectureConfig
+from mcu_core.errors import ArchitectureError
+
+_TWO_OUTPUTS = frozenset({"googlenet", "inception_v3"})
+"""In train mode they return auxiliary outputs as well, which no loss of ours reads."""
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the classifiers that can be built."""
+    return tuple(name for name in torchvision.models.list_models(module=torchvision.models) if name not in _TWO_OUTPUTS)
+
+
+def build_torchvision(name: str, architecture: ArchitectureConfig) -> nn.Module:
+    """Build one of `available()` with random weights.
+
+    Args:
+        name: as torchvision spells it.
+        architecture: width of the output, channels and image size.
+
+    Returns:
+        The module on the CPU.
+
+    Raises:
+        ArchitectureError: the classifier does not take such images.
+    """
+    if architecture.channels != 3:
+        raise ArchitectureError(f"torchvision:{name} takes images of 3 channels, the configuration has 1")
+    if name.startswith("vit_"):
+        # The position embedding is built for one size.
+        patch = int(name.rsplit("_", 1)[1])
+        if architecture.image_size % patch:
+            raise ArchitectureError(
+                f"torchvision:{name} needs an image_size divisible by {patch}, got {architecture.image_size}"
+            )
+        module: nn.Module = torchvision.models.get_model(
+            name, weights=None, num_classes=architecture.classes, image_size=architecture.image_size
+        )
+        return module
+    classifier: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=architecture.classes)
+    return classifier

@@ -1,0 +1,215 @@
+"""One rung of the ladder: from a problem to a candidate."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+
+from mcu_core.config import AnotherPointRung, McuRung, RetrainRung, Rung, SelectionConfig, UnlearningConfig
+from mcu_core.connectivity.fit import Fit, choose_mask, fit_curve
+from mcu_core.connectivity.selection import Choice, choose_point, choose_untried
+from mcu_core.connectivity.sweep import Sweep, selection_rows
+from mcu_core.errors import ConfigurationError
+from mcu_core.inference import accuracy
+from mcu_core.masks import TensorMask
+from mcu_core.methods import name_of, unlearn
+from mcu_core.report import ModelName, PathwayReport, References
+from mcu_core.runtime import Runtime, runtime_of, stream
+from mcu_core.types import (
+    Candidate,
+    Outcome,
+    Pathway,
+    Phase,
+    PreUnlearned,
+    PreviousPathway,
+    Problem,
+    Progress,
+    ignore_progress,
+)
+
+
+def run(
+    problem: Problem,
+    rung: Rung,
+    config: UnlearningConfig,
+    seed: int,
+    *,
+    previous: PreviousPathway | None = None,
+    progress: Progress = ignore_progress,
+) -> Outcome:
+    """Run one rung.
+
+    Args:
+        problem: what to forget; not changed. The device of its original computes.
+        rung: which attempt.
+        config: precision and batch of evaluation; its ladder is not read.
+        seed: of everything random; each purpose has its own stream.
+        previous: the pathway of an earlier rung, for `another_point`.
+        progress: told at every step.
+
+    Returns:
+        The candidate with everything that explains it. Nothing in it depends on D_t or on sealed samples.
+
+    Raises:
+        ConfigurationError: `another_point` without a pathway, or without a point that was not tried.
+        DataError: a sample does not fit the architecture.
+        DivergedError: a training diverged.
+    """
+    runtime = runtime_of(problem, config)
+    work = _Work(
+        problem=problem,
+        seed=seed,
+        references=measure_references(problem, runtime),
+        runtime=runtime,
+        clock=_Clock(runtime.device),
+        progress=progress,
+    )
+    match rung:
+        case McuRung():
+            return _mcu(work, rung)
+        case AnotherPointRung():
+            if previous is None:
+                raise ConfigurationError("an `another_point` rung needs the pathway of an earlier rung")
+            return _another_point(work, rung.selection, previous)
+        case RetrainRung():
+            return _retrain(work, rung)
+        case _:
+            assert_never(rung)
+
+
+def measure_references(problem: Problem, runtime: Runtime) -> References:
+    """Return what unlearning aligns with: the original's accuracy on D_f ∪ D_r (A_train) and on D_v (A_v)."""
+    return References(
+        train_accuracy=accuracy(runtime, problem.original, torch.cat([problem.forget, problem.retain])),
+        validation_accuracy=accuracy(runtime, problem.original, problem.validation),
+    )
+
+
+class _Clock:
+    """Wall time by phase."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # what was only queued has not been spent yet
+        self.seconds[phase.value] = self.seconds.get(phase.value, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Work:
+    """What every step of a rung needs."""
+
+    problem: Problem
+    seed: int
+    references: References
+    runtime: Runtime
+    clock: _Clock
+    progress: Progress
+
+    def sweep(self, pathway: Pathway, selection: SelectionConfig) -> Sweep:
+        return Sweep(
+            runtime=self.runtime,
+            pathway=pathway,
+            buffers=self.problem.original.buffers,
+            rows=selection_rows(self.problem, selection, stream(self.seed, "selection")),
+            references=self.references,
+            progress=self.progress,
+        )
+
+
+def _mcu(work: _Work, rung: McuRung) -> Outcome:
+    problem, runtime, progress = work.problem, work.runtime, work.progress
+    # 1. The end of the pathway
+    with work.clock.phase(Phase.PRE_UNLEARN):
+        rng = stream(work.seed, "pre_unlearn")
+        end = unlearn(problem, rung.pre_unlearning, rng, runtime=runtime, progress=progress)
+    # 2. What the curve may move
+    with work.clock.phase(Phase.MASK):
+        rng = stream(work.seed, "mask")
+        mask = choose_mask(problem, rung.curve.mask, rng, runtime=runtime, progress=progress)
+    # 3. The curve
+    with work.clock.phase(Phase.CURVE):
+        fit = fit_curve(
+            problem,
+            end.params,
+            mask.names,
+            work.references,
+            rung.curve,
+            rng=stream(work.seed, "curve"),
+            runtime=runtime,
+            progress=progress,
+        )
+    # 4. The point, and BatchNorm statistics of D_r for it and for the end
+    with work.clock.phase(Phase.SELECT):
+        sweep = work.sweep(fit.pathway, rung.selection)
+        choice = choose_point(sweep.measure, work.references, rung.selection)
+        candidate = Candidate(t=choice.t, state=sweep.state_at(choice.t))
+        pre_unlearned = PreUnlearned(name=name_of(rung.pre_unlearning), state=sweep.state_at(1.0))
+    return Outcome(
+        name=ModelName.MCU_BETA,
+        candidate=candidate,
+        references=work.references,
+        seconds=work.clock.seconds,
+        pre_unlearned=pre_unlearned,
+        pathway=fit.pathway,
+        pathway_report=_report(choice, mask, fit, rung.selection, len(problem.original.params)),
+        tried=(choice.t,),
+    )
+
+
+def _report(choice: Choice, mask: TensorMask, fit: Fit, selection: SelectionConfig, total: int) -> PathwayReport:
+    return PathwayReport(
+        sweep=choice.sweep,
+        evaluated=choice.evaluated,
+        region=choice.region,
+        chosen_t=choice.t,
+        policy=selection.policy.value,
+        mask_share=mask.share,
+        mask_tensors=len(mask.names),
+        total_tensors=total,
+        beta_counts=fit.beta_counts,
+    )
+
+
+def _another_point(work: _Work, selection: SelectionConfig, previous: PreviousPathway) -> Outcome:
+    report = previous.report
+    with work.clock.phase(Phase.SELECT):
+        points = (*report.evaluated, *report.sweep)
+        chosen = choose_untried(points, report.region, work.references, selection, tried=previous.tried)
+        sweep = work.sweep(previous.pathway, selection)
+        candidate = Candidate(t=chosen.t, state=sweep.state_at(chosen.t))
+        pre_unlearned = PreUnlearned(name=previous.pre_unlearning, state=sweep.state_at(1.0))
+    seconds = dict(previous.seconds)
+    for name, spent in work.clock.seconds.items():
+        seconds[name] = seconds.get(name, 0.0) + spent
+    return Outcome(
+        name=ModelName.MCU_BETA,
+        candidate=candidate,
+        references=work.references,
+        seconds=seconds,
+        pre_unlearned=pre_unlearned,
+        pathway=previous.pathway,
+        pathway_report=report.model_copy(update={"chosen_t": chosen.t, "policy": selection.policy.value}),
+        tried=(*previous.tried, chosen.t),
+    )
+
+
+def _retrain(work: _Work, rung: RetrainRung) -> Outcome:
+    rng = stream(work.seed, "retrain")
+    with work.clock.phase(Phase.RETRAIN):
+        state = unlearn(work.problem, rung.recipe, rng, runtime=work.runtime, progress=work.progress)
+    return Outcome(
+        name=ModelName.RETRAINED,
+        candidate=Candidate(t=None, state=state),
+        references=work.references,
+        seconds=work.clock.seconds,
+    )

@@ -1,0 +1,1 @@
+"""The deletion-request service: tickets in, audited model versions out."""

@@ -1,0 +1,34 @@
+"""Entry point of `unlearn` and `python -m service`."""
+
+import typer
+
+from service.cli import manifests, models, serving, tickets
+from service.demo import demo
+
+app = typer.Typer(
+    name="unlearn",
+    help="Make a trained model forget samples, audit that it did, and publish the new version.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command()(demo)
+app.command()(serving.serve)
+app.command()(serving.work)
+app.command()(tickets.submit)
+app.command()(tickets.watch)
+app.command()(tickets.get)
+app.command("list")(tickets.list_tickets)
+app.command()(tickets.cancel)
+app.command()(tickets.report)
+app.add_typer(models.app, name="model")
+app.add_typer(manifests.app, name="manifest")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

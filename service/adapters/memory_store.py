@@ -1,0 +1,197 @@
+"""A store in memory: the obvious implementation that the others must agree with."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from service.adapters.totals import outcome_of
+from service.domain.ledger import LedgerEntry, chain
+from service.domain.model import Model
+from service.domain.release import Release
+from service.domain.run import RunPhase, UnlearningRun
+from service.domain.ticket import Ticket
+from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
+from service.ports import Change, StoreTotals, TicketQuery
+
+
+class MemoryStore:
+    """Keeps everything in dictionaries under one lock; gone with the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._tickets: dict[str, Ticket] = {}
+        self._sample_ids: dict[str, tuple[str, ...]] = {}
+        self._runs: dict[str, UnlearningRun] = {}
+        self._models: dict[str, Model] = {}
+        self._releases: dict[tuple[str, int], Release] = {}
+        self._forgotten: dict[str, dict[int, int]] = {}
+        self._ledger: list[LedgerEntry] = []
+
+    def save(self, change: Change) -> None:
+        """Save all of a change or nothing: everything is checked before anything is written."""
+        with self._lock:
+            self._check(change)
+            for ticket in change.tickets:
+                self._tickets[ticket.ticket_id] = replace(ticket, version=ticket.version + 1)
+            self._sample_ids.update(change.sample_ids)
+            for run in change.runs:
+                self._runs[run.run_id] = replace(run, version=run.version + 1)
+            for model in change.models:
+                self._models[model.lineage] = replace(model, version=model.version + 1)
+            for release in change.releases:
+                self._releases[release.lineage, release.number] = release
+            for lineage, number, rows in change.forgotten:
+                self._forgotten.setdefault(lineage, {}).update(dict.fromkeys(rows, number))
+            for draft in change.entries:
+                self._ledger.append(chain(draft, self._ledger[-1] if self._ledger else None))
+
+    def _check(self, change: Change) -> None:
+        for ticket in change.tickets:
+            stored = self._tickets.get(ticket.ticket_id)
+            if ticket.version == 0 and self.ticket_by_request(ticket.tenant, ticket.request_id) is not None:
+                raise RequestIdReusedError("the request id was used before")
+            _same_version(ticket.version, stored.version if stored else 0, ticket.ticket_id)
+        for run in change.runs:
+            stored_run = self._runs.get(run.run_id)
+            if run.version == 0 and any(other.lineage == run.lineage for other in self.active_runs()):
+                raise ActiveRunError(f"lineage {run.lineage} has an active run")
+            _same_version(run.version, stored_run.version if stored_run else 0, run.run_id)
+        for model in change.models:
+            stored_model = self._models.get(model.lineage)
+            if model.version == 0 and stored_model is not None:
+                raise LineageExistsError(f"lineage {model.lineage} is registered already")
+            _same_version(model.version, stored_model.version if stored_model else 0, model.lineage)
+        for release in change.releases:
+            if (release.lineage, release.number) in self._releases:
+                raise StaleVersionError(f"release {release.number} of lineage {release.lineage} exists")
+        for lineage, _, rows in change.forgotten:
+            if not self._forgotten.get(lineage, {}).keys().isdisjoint(rows):
+                raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already")
+
+    def ticket(self, ticket_id: str) -> Ticket | None:
+        """Return a ticket."""
+        with self._lock:
+            return self._tickets.get(ticket_id)
+
+    def ticket_by_request(self, tenant: str, request_id: str) -> Ticket | None:
+        """Return the ticket that this request made."""
+        with self._lock:
+            matches = (t for t in self._tickets.values() if (t.tenant, t.request_id) == (tenant, request_id))
+            return next(matches, None)
+
+    def tickets(self, query: TicketQuery) -> Sequence[Ticket]:
+        """Return tickets, newest first."""
+        with self._lock:
+            found = [ticket for ticket in self._tickets.values() if _matches(ticket, query)]
+        return sorted(found, key=lambda t: (t.received_at, t.ticket_id), reverse=True)[: query.limit]
+
+    def open_tickets(self) -> Sequence[Ticket]:
+        """Return every ticket that is not closed, oldest first."""
+        with self._lock:
+            found = [ticket for ticket in self._tickets.values() if ticket.is_open]
+        return sorted(found, key=lambda t: (t.received_at, t.ticket_id))
+
+    def sample_ids(self, ticket_id: str) -> Sequence[str]:
+        """Return a ticket's sample ids in the order of the request."""
+        with self._lock:
+            return self._sample_ids.get(ticket_id, ())
+
+    def model(self, lineage: str) -> Model | None:
+        """Return a registered lineage."""
+        with self._lock:
+            return self._models.get(lineage)
+
+    def models(self) -> Sequence[Model]:
+        """Return every registered lineage, by name."""
+        with self._lock:
+            return [self._models[lineage] for lineage in sorted(self._models)]
+
+    def run(self, run_id: str) -> UnlearningRun | None:
+        """Return a run."""
+        with self._lock:
+            return self._runs.get(run_id)
+
+    def active_runs(self) -> Sequence[UnlearningRun]:
+        """Return every run that still holds its lineage."""
+        with self._lock:
+            return sorted((run for run in self._runs.values() if run.is_active), key=lambda run: run.run_id)
+
+    def releases(self, lineage: str) -> Sequence[Release]:
+        """Return a lineage's releases, newest first."""
+        with self._lock:
+            found = [release for (name, _), release in self._releases.items() if name == lineage]
+        return sorted(found, key=lambda release: release.number, reverse=True)
+
+    def forgotten_rows(self, lineage: str) -> dict[int, int]:
+        """Return the rows that a lineage has forgotten, each with its release."""
+        with self._lock:
+            return dict(self._forgotten.get(lineage, {}))
+
+    def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
+        """Yield the entries after a sequence number."""
+        with self._lock:
+            entries = self._ledger[after:]
+        yield from entries
+
+    def totals(self, now: datetime) -> StoreTotals:
+        """Return the counts that the metrics show."""
+        with self._lock:
+            tickets, runs = list(self._tickets.values()), list(self._runs.values())
+            forgotten = tuple(sorted((name, len(rows)) for name, rows in self._forgotten.items()))
+        return totals_of(tickets, runs, forgotten, now)
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+def totals_of(
+    tickets: Sequence[Ticket], runs: Sequence[UnlearningRun], forgotten: tuple[tuple[str, int], ...], now: datetime
+) -> StoreTotals:
+    """Count tickets and runs the slow, obvious way."""
+    still_open = [ticket for ticket in tickets if ticket.is_open]
+    closed = [ticket for ticket in tickets if not ticket.is_open]
+    committed: dict[str, datetime] = {}
+    for run in runs:
+        if run.phase is RunPhase.COMMITTED and run.closed_at is not None:
+            committed[run.lineage] = max(run.closed_at, committed.get(run.lineage, run.closed_at))
+    return StoreTotals(
+        tickets=_counted(ticket.state.value for ticket in tickets),
+        submitted=tuple(
+            (regime, source, count)
+            for (regime, source), count in sorted(Counter((t.regime.value, t.source.value) for t in tickets).items())
+        ),
+        closed=tuple(
+            (outcome, reason, count)
+            for (outcome, reason), count in sorted(Counter(outcome_of(ticket) for ticket in closed).items())
+        ),
+        runs=_counted(run.phase.value for run in runs),
+        oldest_open=min((ticket.received_at for ticket in still_open), default=None),
+        earliest_due=min((ticket.due_at for ticket in still_open), default=None),
+        overdue=sum(ticket.due_at < now for ticket in still_open),
+        completion_seconds=tuple(
+            sorted((t.closed_at - t.received_at).total_seconds() for t in closed if t.closed_at is not None)
+        ),
+        last_success=tuple(sorted(committed.items())),
+        verdicts=_counted(attempt.verdict.value for run in runs for attempt in run.attempts),
+        forgotten=forgotten,
+    )
+
+
+def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(values).items()))
+
+
+def _matches(ticket: Ticket, query: TicketQuery) -> bool:
+    return (
+        (query.tenant is None or ticket.tenant == query.tenant)
+        and (query.lineage is None or ticket.lineage == query.lineage)
+        and (not query.states or ticket.state in query.states)
+        and (query.after is None or (ticket.received_at, ticket.ticket_id) < query.after)
+    )
+
+
+def _same_version(given: int, stored: int, what: str) -> None:
+    if given != stored:
+        raise StaleVersionError(f"{what} has version {stored}, not {given}: read it again")

@@ -1,0 +1,185 @@
+"""Rows of the store: how each record is inserted, swapped, appended and read back."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+from sqlalchemy.engine import Connection
+
+from service.adapters.tables import FORGOTTEN, LEDGER, LEDGER_HEAD, MODELS, RELEASES, RUNS, TICKET_SAMPLES, TICKETS
+from service.adapters.totals import outcome_of
+from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerKind, chain, microseconds
+from service.domain.model import Model
+from service.domain.release import Release
+from service.domain.run import UnlearningRun
+from service.domain.ticket import Ticket
+from service.errors import (
+    ActiveRunError,
+    LedgerBrokenError,
+    LineageExistsError,
+    RequestIdReusedError,
+    StaleVersionError,
+)
+
+TICKET_JSON = TypeAdapter(Ticket)
+RUN_JSON = TypeAdapter(UnlearningRun)
+MODEL_JSON = TypeAdapter(Model)
+RELEASE_JSON = TypeAdapter(Release)
+
+
+def save_ticket(connection: Connection, ticket: Ticket) -> None:
+    """Insert a ticket or swap it for the version that was read."""
+    saved = replace(ticket, version=ticket.version + 1)
+    values = {
+        "tenant": saved.tenant,
+        "request_id": saved.request_id,
+        "lineage": saved.lineage,
+        "state": saved.state.value,
+        "is_open": saved.is_open,
+        "regime": saved.regime.value,
+        "source": saved.source.value,
+        "reason_code": outcome_of(saved)[1],
+        "received_at": microseconds(saved.received_at),
+        "due_at": microseconds(saved.due_at),
+        "closed_at": None if saved.closed_at is None else microseconds(saved.closed_at),
+        "version": saved.version,
+        "document": TICKET_JSON.dump_json(saved).decode(),
+    }
+    if ticket.version > 0:
+        _swap(connection, TICKETS, TICKETS.c.ticket_id == ticket.ticket_id, ticket.version, values)
+        return
+    try:
+        connection.execute(sa.insert(TICKETS).values(ticket_id=saved.ticket_id, **values))
+    except sa.exc.IntegrityError as error:
+        raise RequestIdReusedError("the request id was used before") from error
+
+
+def insert_sample_ids(connection: Connection, ticket_id: str, sample_ids: Sequence[str]) -> None:
+    """Insert the ids of a new ticket in the order of the request."""
+    rows = [
+        {"ticket_id": ticket_id, "position": position, "sample_id": sample_id}
+        for position, sample_id in enumerate(sample_ids)
+    ]
+    if rows:
+        connection.execute(sa.insert(TICKET_SAMPLES), rows)
+
+
+def save_run(connection: Connection, run: UnlearningRun) -> None:
+    """Insert a run or swap it for the version that was read."""
+    saved = replace(run, version=run.version + 1)
+    values = {
+        "lineage": saved.lineage,
+        "phase": saved.phase.value,
+        "is_active": saved.is_active,
+        "closed_at": None if saved.closed_at is None else microseconds(saved.closed_at),
+        "version": saved.version,
+        "document": RUN_JSON.dump_json(saved).decode(),
+    }
+    if run.version > 0:
+        _swap(connection, RUNS, RUNS.c.run_id == run.run_id, run.version, values)
+        return
+    try:
+        connection.execute(sa.insert(RUNS).values(run_id=saved.run_id, **values))
+    except sa.exc.IntegrityError as error:
+        raise ActiveRunError(f"lineage {run.lineage} has an active run") from error
+
+
+def save_model(connection: Connection, model: Model) -> None:
+    """Insert a lineage or swap it for the version that was read."""
+    saved = replace(model, version=model.version + 1)
+    values = {"version": saved.version, "document": MODEL_JSON.dump_json(saved).decode()}
+    if model.version > 0:
+        _swap(connection, MODELS, MODELS.c.lineage == model.lineage, model.version, values)
+        return
+    try:
+        connection.execute(sa.insert(MODELS).values(lineage=saved.lineage, **values))
+    except sa.exc.IntegrityError as error:
+        raise LineageExistsError(f"lineage {model.lineage} is registered already") from error
+
+
+def insert_release(connection: Connection, release: Release) -> None:
+    """Insert a release; its number must be free."""
+    document = RELEASE_JSON.dump_json(release).decode()
+    row = {"lineage": release.lineage, "number": release.number, "document": document}
+    try:
+        connection.execute(sa.insert(RELEASES).values(row))
+    except sa.exc.IntegrityError as error:
+        raise StaleVersionError(f"release {release.number} of lineage {release.lineage} exists") from error
+
+
+def insert_forgotten(connection: Connection, lineage: str, number: int, rows: Sequence[int]) -> None:
+    """Insert the rows that a release has forgotten; no earlier one may have."""
+    records = [{"lineage": lineage, "row": row, "release_number": number} for row in rows]
+    if not records:
+        return
+    try:
+        connection.execute(sa.insert(FORGOTTEN), records)
+    except sa.exc.IntegrityError as error:
+        raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already") from error
+
+
+def _swap(
+    connection: Connection, table: sa.Table, key: sa.ColumnElement[bool], version: int, values: Mapping[str, object]
+) -> None:
+    """Replace a row if it still has the version that was read."""
+    result = connection.execute(sa.update(table).where(key, table.c.version == version).values(values))
+    if result.rowcount != 1:
+        raise StaleVersionError(f"a record in {table.name} no longer has version {version}: read it again")
+
+
+def lock_head(connection: Connection) -> int:
+    """Lock the coordinator row of the ledger and return the last sequence number."""
+    statement = sa.select(LEDGER_HEAD.c.sequence).where(LEDGER_HEAD.c.id == 1).with_for_update()
+    sequence: int = connection.execute(statement).scalar_one()
+    return sequence
+
+
+def append(connection: Connection, drafts: Iterable[LedgerDraft], sequence: int) -> None:
+    """Append entries after `sequence`, chained to the entry that has it."""
+    tail = connection.execute(sa.select(LEDGER).where(LEDGER.c.sequence == sequence)).mappings().one_or_none()
+    previous = None if tail is None else entry(tail)
+    rows = []
+    for draft in drafts:
+        previous = chain(draft, previous)
+        rows.append(
+            {
+                "sequence": previous.sequence,
+                "at": microseconds(previous.at),
+                "actor": previous.actor,
+                "kind": previous.kind.value,
+                "subject": previous.subject,
+                "payload": json.dumps(dict(previous.payload), sort_keys=True),
+                "payload_digest": previous.payload_digest,
+                "previous_digest": previous.previous_digest,
+                "digest": previous.digest,
+            }
+        )
+    if previous is not None and rows:
+        connection.execute(sa.insert(LEDGER), rows)
+        connection.execute(sa.update(LEDGER_HEAD).where(LEDGER_HEAD.c.id == 1).values(sequence=previous.sequence))
+
+
+def entry(row: sa.RowMapping) -> LedgerEntry:
+    """Return the ledger entry of a row.
+
+    Raises:
+        LedgerBrokenError: the row says something that no entry says.
+    """
+    try:
+        kind, payload = LedgerKind(row["kind"]), json.loads(row["payload"])
+    except ValueError as error:
+        raise LedgerBrokenError(f"ledger entry {row['sequence']} is not what was appended") from error
+    return LedgerEntry(
+        sequence=row["sequence"],
+        at=datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row["at"]),
+        actor=row["actor"],
+        kind=kind,
+        subject=row["subject"],
+        payload=payload,
+        payload_digest=row["payload_digest"],
+        previous_digest=row["previous_digest"],
+        digest=row["digest"],
+    )

@@ -1,0 +1,67 @@
+"""Counts for the metrics, by SQL."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from service.adapters.sql_rows import RUN_JSON
+from service.adapters.tables import FORGOTTEN, RUNS, TICKETS
+from service.domain.ledger import microseconds
+from service.domain.run import RunPhase
+from service.ports import StoreTotals
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_totals(connection: Connection, now: datetime) -> StoreTotals:
+    """Count tickets and runs in one transaction, so that the numbers agree with each other."""
+    still_open = TICKETS.c.is_open.is_(True)
+    closed = TICKETS.c.is_open.is_(False)
+    oldest, earliest = connection.execute(
+        sa.select(sa.func.min(TICKETS.c.received_at), sa.func.min(TICKETS.c.due_at)).where(still_open)
+    ).one()
+    overdue = sa.select(sa.func.count()).where(still_open, TICKETS.c.due_at < microseconds(now))
+    durations = sa.select(TICKETS.c.closed_at - TICKETS.c.received_at).where(closed)
+    return StoreTotals(
+        tickets=_counts(connection, TICKETS.c.state),
+        submitted=_counts_by_two(connection, TICKETS.c.regime, TICKETS.c.source, sa.true()),
+        closed=_counts_by_two(connection, TICKETS.c.state, TICKETS.c.reason_code, closed),
+        runs=_counts(connection, RUNS.c.phase),
+        oldest_open=_time(oldest),
+        earliest_due=_time(earliest),
+        overdue=connection.execute(overdue).scalar_one(),
+        completion_seconds=tuple(sorted(duration / 1e6 for duration in connection.execute(durations).scalars())),
+        last_success=_last_success(connection),
+        verdicts=_verdicts(connection),
+        forgotten=_counts(connection, FORGOTTEN.c.lineage),
+    )
+
+
+def _counts(connection: Connection, column: sa.Column[str]) -> tuple[tuple[str, int], ...]:
+    statement = sa.select(column, sa.func.count()).group_by(column).order_by(column)
+    return tuple((value, count) for value, count in connection.execute(statement))
+
+
+def _counts_by_two(
+    connection: Connection, first: sa.Column[str], second: sa.Column[str], where: sa.ColumnElement[bool]
+) -> tuple[tuple[str, str, int], ...]:
+    statement = sa.select(first, second, sa.func.count()).where(where).group_by(first, second).order_by(first, second)
+    return tuple((one, other, count) for one, other, count in connection.execute(statement))
+
+
+def _last_success(connection: Connection) -> tuple[tuple[str, datetime], ...]:
+    statement = sa.select(RUNS.c.lineage, sa.func.max(RUNS.c.closed_at)).where(RUNS.c.phase == RunPhase.COMMITTED.value)
+    rows = connection.execute(statement.group_by(RUNS.c.lineage).order_by(RUNS.c.lineage))
+    return tuple((lineage, _EPOCH + timedelta(microseconds=at)) for lineage, at in rows)
+
+
+def _verdicts(connection: Connection) -> tuple[tuple[str, int], ...]:
+    documents = connection.execute(sa.select(RUNS.c.document)).scalars()
+    runs = (RUN_JSON.validate_json(document) for document in documents)
+    return tuple(sorted(Counter(attempt.verdict.value for run in runs for attempt in run.attempts).items()))
+
+
+def _time(at: int | None) -> datetime | None:
+    return None if at is None else _EPOCH + timedelta(microseconds=at)

@@ -1,0 +1,106 @@
+"""The tables of the store. Times are integer microseconds since 1970 (UTC); documents are the records as JSON."""
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+TICKETS = sa.Table(
+    "tickets",
+    METADATA,
+    sa.Column("ticket_id", sa.String(64), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
+    sa.Column("request_id", sa.String(128), nullable=False),
+    sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("is_open", sa.Boolean, nullable=False),
+    sa.Column("regime", sa.String(32), nullable=False),
+    sa.Column("source", sa.String(32), nullable=False),
+    sa.Column("reason_code", sa.String(64), nullable=False),
+    sa.Column("received_at", sa.BigInteger, nullable=False),
+    sa.Column("due_at", sa.BigInteger, nullable=False),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.UniqueConstraint("tenant", "request_id", name="uq_tickets_request"),
+)
+sa.Index("ix_tickets_newest", TICKETS.c.received_at.desc(), TICKETS.c.ticket_id.desc())
+sa.Index(
+    "ix_tickets_open",
+    TICKETS.c.received_at,
+    sqlite_where=TICKETS.c.is_open.is_(True),
+    postgresql_where=TICKETS.c.is_open.is_(True),
+)
+
+TICKET_SAMPLES = sa.Table(
+    "ticket_samples",
+    METADATA,
+    sa.Column("ticket_id", sa.String(64), sa.ForeignKey("tickets.ticket_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("sample_id", sa.Text, nullable=False),
+)
+
+RUNS = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("phase", sa.String(32), nullable=False),
+    sa.Column("is_active", sa.Boolean, nullable=False),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+# One active run per lineage is the database's promise, never a check before an insert.
+sa.Index(
+    "uq_runs_active_lineage",
+    RUNS.c.lineage,
+    unique=True,
+    sqlite_where=RUNS.c.is_active.is_(True),
+    postgresql_where=RUNS.c.is_active.is_(True),
+)
+
+MODELS = sa.Table(
+    "models",
+    METADATA,
+    sa.Column("lineage", sa.String(63), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+RELEASES = sa.Table(
+    "releases",
+    METADATA,
+    sa.Column("lineage", sa.String(63), sa.ForeignKey("models.lineage"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+FORGOTTEN = sa.Table(
+    "forgotten",
+    METADATA,
+    sa.Column("lineage", sa.String(63), sa.ForeignKey("models.lineage"), primary_key=True),
+    sa.Column("row", sa.BigInteger, primary_key=True),
+    sa.Column("release_number", sa.Integer, nullable=False),
+)
+
+LEDGER = sa.Table(
+    "ledger",
+    METADATA,
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("subject", sa.String(128), nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("payload_digest", sa.String(64), nullable=False),
+    sa.Column("previous_digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+)
+
+# Appends lock this one row: locking the tail of the chain instead lets two writers fork it.
+LEDGER_HEAD = sa.Table(
+    "ledger_head",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+)

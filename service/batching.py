@@ -1,0 +1,156 @@
+"""Batching: tickets of one lineage become one run, everything that decides its result frozen into its specification."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mcu_core.config import UnlearningConfig, default_ladder
+from mcu_core.gate import GatePolicy
+from service.domain.entries import run_created, ticket_changed
+from service.domain.model import Model
+from service.domain.release import Release
+from service.domain.resolution import Resolution, resolve
+from service.domain.run import RunPhase, RunSpec, UnlearningRun
+from service.domain.ticket import Ticket, TicketEvent, TicketReason, advance
+from service.errors import ActiveRunError, StaleVersionError
+from service.ports import Change, Clock, ManifestSource, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batcher:
+    """Opens runs."""
+
+    store: Store
+    manifests: ManifestSource
+    clock: Clock
+    policy: GatePolicy
+    max_forget_fraction: float
+    actor: str
+
+    def open_run(self, model: Model, tickets: Sequence[Ticket]) -> UnlearningRun | None:
+        """Close a batch and open its run.
+
+        1. Tickets whose samples are all forgotten already are closed with a pointer to that release.
+        2. Tickets join, oldest first, until the batch forgets as much as one run may.
+        3. Base model, rows, configuration, policy and seed are frozen; run and tickets are saved together.
+
+        Args:
+            model: a lineage without an active run.
+            tickets: its scheduled tickets, oldest first.
+
+        Returns:
+            The run; `None` when nothing was left to do or somebody else was faster.
+
+        Raises:
+            ForgetSetTooLargeError: the oldest of those tickets would leave nothing to keep.
+            ManifestError: the manifest can no longer be used.
+        """
+        forgotten = self.store.forgotten_rows(model.lineage)
+        # 1. Forgotten already
+        waiting = [ticket for ticket in tickets if not self._close_if_forgotten(ticket, model, forgotten)]
+        # 2. Batch
+        batch, rows = self._batch(model, waiting, forgotten)
+        if not batch:
+            return None
+        # 3. Freeze
+        run = self._frozen(model, batch, resolution_of(model, rows, forgotten))
+        now = run.created_at
+        entries = [run_created(run, self.actor)]
+        started = []
+        for ticket in batch:
+            processing = replace(advance(ticket, TicketEvent.START, now), run_id=run.run_id)
+            started.append(processing)
+            entries.append(ticket_changed(ticket, processing, TicketEvent.START, self.actor, now))
+        change = Change(
+            tickets=tuple(started),
+            runs=(run,),
+            models=(replace(model, runs_started=model.runs_started + 1),),
+            entries=tuple(entries),
+        )
+        try:
+            self.store.save(change)
+        except (ActiveRunError, StaleVersionError):
+            return None  # another controller opened it, or a ticket was withdrawn: the next round looks again
+        return self.store.run(run.run_id)
+
+    def _close_if_forgotten(self, ticket: Ticket, model: Model, forgotten: dict[int, int]) -> bool:
+        rows = self._rows(ticket, model)
+        if not all(row in forgotten for row in rows):
+            return False
+        now = self.clock.now()
+        event = TicketEvent.ALREADY_FORGOTTEN
+        reason = TicketReason(code="ALREADY_FORGOTTEN", text="Every sample was forgotten by an earlier release.")
+        closed = replace(
+            advance(ticket, event, now, reasons=(reason,)), release_number=max(forgotten[row] for row in rows)
+        )
+        entry = ticket_changed(ticket, closed, event, self.actor, now)
+        self.store.save(Change(tickets=(closed,), entries=(entry,)))
+        return True
+
+    def _batch(
+        self, model: Model, waiting: Sequence[Ticket], forgotten: dict[int, int]
+    ) -> tuple[list[Ticket], set[int]]:
+        limit = self.max_forget_fraction * model.manifest.train_rows
+        left = model.manifest.train_rows - len(forgotten)
+        batch: list[Ticket] = []
+        rows: set[int] = set()
+        for ticket in waiting:
+            joined = rows | {row for row in self._rows(ticket, model) if row not in forgotten}
+            if batch and (len(joined) > limit or len(joined) >= left):
+                continue  # it opens the next run; a smaller one behind it may still fit
+            batch.append(ticket)
+            rows = joined
+        return batch, rows
+
+    def _rows(self, ticket: Ticket, model: Model) -> tuple[int, ...]:
+        return self.manifests.resolve(model.manifest.digest, self.store.sample_ids(ticket.ticket_id)).rows
+
+    def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:
+        now = self.clock.now()
+        base = current_release(self.store.releases(model.lineage), model)
+        spec = RunSpec(
+            lineage=model.lineage,
+            sequence=model.runs_started + 1,
+            base_release=base.number,
+            base_model_digest=base.weights_digest,
+            architecture=model.architecture,
+            baseline_train_accuracy=model.baseline_train_accuracy if base.number == 1 else None,
+            manifest_digest=model.manifest.digest,
+            resolution_digest=resolution.digest,
+            forget_count=len(resolution.forget),
+            config=UnlearningConfig(ladder=default_ladder(model.recipe)),
+            policy=self.policy,
+            seed=model.runs_started + 1,
+        )
+        return UnlearningRun(
+            run_id=spec.run_id,
+            lineage=model.lineage,
+            tenant=model.tenant,
+            spec=spec,
+            ticket_ids=tuple(ticket.ticket_id for ticket in batch),
+            phase=RunPhase.PENDING,
+            created_at=now,
+            phase_since=now,
+        )
+
+    def escalate(self, tickets: Sequence[Ticket], code: str, text: str) -> None:
+        """Hand tickets to a person; their clock runs on."""
+        now = self.clock.now()
+        reason = (TicketReason(code=code, text=text),)
+        moved = [(ticket, advance(ticket, TicketEvent.ESCALATE, now, reasons=reason)) for ticket in tickets]
+        entries = tuple(ticket_changed(old, new, TicketEvent.ESCALATE, self.actor, now) for old, new in moved)
+        self.store.save(Change(tickets=tuple(new for _, new in moved), entries=entries))
+
+
+def resolution_of(model: Model, requested: set[int], forgotten: dict[int, int]) -> Resolution:
+    """Return the parts of a lineage's training split when these rows are to be forgotten."""
+    return resolve(
+        manifest_digest=model.manifest.digest,
+        train_rows=model.manifest.train_rows,
+        requested=requested,
+        forgotten_before=forgotten,
+    )
+
+
+def current_release(releases: Sequence[Release], model: Model) -> Release:
+    """Return the release that readers of a lineage shall get."""
+    return next(release for release in releases if release.number == model.current_release)

@@ -1,0 +1,235 @@
+"""Composition root: settings in, a running service out. Adapters are built here and nowhere else."""
+
+import fcntl
+import json
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from io import TextIOWrapper
+from pathlib import Path
+
+import yaml
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from mcu_core.gate import GatePolicy
+from service import report_html, resolution_file
+from service.adapters.clock import SystemClock
+from service.adapters.directory_objects import DirectoryObjectStore
+from service.adapters.local_jobs import LocalJobRunner
+from service.adapters.manifest_files import DuckDBManifestSource
+from service.adapters.s3_objects import connect_s3
+from service.adapters.sql_store import connect_store
+from service.adapters.weights_header import check_weights
+from service.batching import Batcher
+from service.domain.commitment import CommitmentKey
+from service.domain.run import UnlearningRun, resolution_key
+from service.errors import FieldViolation, InvalidRequestError, ServiceRunningError
+from service.intake import Intake
+from service.ports import Clock, ManifestSource, ObjectStore, Store
+from service.publishing import Publisher
+from service.reconciler import Reconciler
+from service.registration import Registry
+from service.rpc.server import RpcServer, build_server
+from service.settings import ObjectStoreKind, Settings
+from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
+from service.workflow import Workflow
+
+CONTROLLER = "controller"
+"""Actor of what the service does by itself, in the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A whole service in one process."""
+
+    settings: Settings
+    store: Store
+    reconciler: Reconciler
+    server: RpcServer
+    metrics_server: MetricsServer
+    claim: TextIOWrapper
+    """Open and locked while the service runs."""
+
+    @property
+    def address(self) -> str:
+        """Return where gRPC listens."""
+        return f"{self.settings.host}:{self.server.port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Return where the metrics are."""
+        return f"http://{self.settings.host}:{self.metrics_server.port}/metrics"
+
+    def start(self) -> None:
+        """Serve and reconcile; `endpoint.json` in the data directory says where."""
+        self.server.start()
+        self.reconciler.start()
+        endpoint = self.settings.data_dir / "endpoint.json"
+        partial = endpoint.with_suffix(".partial")
+        partial.write_text(json.dumps({"grpc": self.address, "metrics": self.metrics_url}), encoding="utf-8")
+        partial.replace(endpoint)
+
+    def stop(self) -> None:
+        """Drain: calls end with grace, the step at hand is finished, running jobs go on by themselves."""
+        self.server.drain()
+        self.reconciler.stop(self.settings.drain_seconds)
+        self.metrics_server.close()
+        self.store.close()
+        self.claim.close()
+
+
+def build_service(settings: Settings) -> Service:
+    """Build the embedded service: store, objects, jobs, reconciler and gRPC in one process.
+
+    Raises:
+        ServiceRunningError: another service works on this data directory.
+        InvalidRequestError: the policy file or the commitment key cannot be used.
+        StoreUnavailableError: the database cannot be reached.
+        UnsafeObjectStoreError: the object store ignores conditional writes.
+        CannotListenError: the address cannot be listened on.
+    """
+    configure_logging(json=settings.json_logs)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    claim = claim_data_dir(settings.data_dir)
+    clock = SystemClock()
+    key = load_commitment_key(settings)
+    store = connect_store(settings.database_url or f"sqlite:///{settings.data_dir.absolute() / 'store.db'}")
+    objects = build_objects(settings)
+    manifests = DuckDBManifestSource(objects, settings.data_dir / "cache" / "manifests")
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    registry.register(StoreCollector(store, clock))
+    workflow = build_workflow(
+        settings, store=store, objects=objects, manifests=manifests, clock=clock, key=key, metrics=metrics
+    )
+    intake = Intake(
+        store=store,
+        objects=objects,
+        manifests=manifests,
+        clock=clock,
+        key=key,
+        registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
+        render=report_html.render,
+    )
+    return Service(
+        settings=settings,
+        store=store,
+        reconciler=Reconciler(workflow=workflow, interval_seconds=settings.reconcile_interval_seconds),
+        server=build_server(intake, settings, metrics, clock),
+        metrics_server=serve_metrics(registry, settings.host, settings.metrics_port),
+        claim=claim,
+    )
+
+
+def build_workflow(
+    settings: Settings,
+    *,
+    store: Store,
+    objects: ObjectStore,
+    manifests: ManifestSource,
+    clock: Clock,
+    key: CommitmentKey,
+    metrics: Metrics,
+) -> Workflow:
+    """Build what moves tickets and runs."""
+
+    def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
+        return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
+
+    return Workflow(
+        store=store,
+        objects=objects,
+        manifests=manifests,
+        runner=build_runner(settings),
+        clock=clock,
+        key=key,
+        batcher=Batcher(
+            store=store,
+            manifests=manifests,
+            clock=clock,
+            policy=load_policy(settings),
+            max_forget_fraction=settings.max_forget_fraction,
+            actor=CONTROLLER,
+        ),
+        publisher=Publisher(
+            store=store, objects=objects, clock=clock, render=report_html.render, forget_rows=forget_rows
+        ),
+        observer=metrics,
+        encode_resolution=resolution_file.encode,
+        attempt_failures=settings.attempt_failures,
+        retry_seconds=settings.retry_seconds,
+        actor=CONTROLLER,
+    )
+
+
+def build_runner(settings: Settings) -> LocalJobRunner:
+    """Build the runner of local jobs; a job gets this process's environment and the place of the objects."""
+    env = os.environ | {"UNLEARN_DATA_DIR": str(settings.data_dir.absolute())}
+    return LocalJobRunner(settings.data_dir / "jobs", [sys.executable, "-m", "service", "work"], env)
+
+
+def build_objects(settings: Settings) -> ObjectStore:
+    """Build the object store that the settings name.
+
+    Raises:
+        UnsafeObjectStoreError: it ignores conditional writes.
+        ObjectStoreUnavailableError: it cannot be reached.
+    """
+    if settings.object_store is ObjectStoreKind.DIRECTORY:
+        return DirectoryObjectStore(settings.data_dir.absolute() / "objects")
+    store = connect_s3(settings)
+    store.probe()
+    return store
+
+
+def load_policy(settings: Settings) -> GatePolicy:
+    """Read the thresholds of the gate.
+
+    Raises:
+        InvalidRequestError: the file is missing or says something else.
+    """
+    source = settings.policy_file or resources.files("service") / "policy.yaml"
+    try:
+        return GatePolicy.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise InvalidRequestError(FieldViolation(field="policy_file", description=f"{source}: {error}")) from error
+
+
+def load_commitment_key(settings: Settings) -> CommitmentKey:
+    """Read the commitment key; in the data directory it is made at the first start, readable by its owner only.
+
+    Raises:
+        InvalidRequestError: the file is missing or holds no 32 bytes in hexadecimal.
+    """
+    path = settings.commitment_key_file or settings.data_dir / "commitment.key"
+    if settings.commitment_key_file is None and not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        partial.write_text(secrets.token_hex(32), encoding="ascii")
+        partial.replace(path)
+    try:
+        return CommitmentKey(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+    except (OSError, ValueError) as error:
+        text = f"{path} must hold 32 bytes in hexadecimal"
+        raise InvalidRequestError(FieldViolation(field="commitment_key_file", description=text)) from error
+
+
+def claim_data_dir(folder: Path) -> TextIOWrapper:
+    """Claim a data directory for this process: the kernel lets go of the claim when the process ends, however it ends.
+
+    Raises:
+        ServiceRunningError: another process has it.
+    """
+    claim = (folder / "service.lock").open("a", encoding="utf-8")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        claim.close()
+        raise ServiceRunningError(
+            f"another service runs on {folder}: stop it, or take another data directory"
+        ) from error
+    return claim

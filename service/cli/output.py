@@ -1,0 +1,79 @@
+"""How commands speak: JSON for machines on standard output, tables for people, errors on standard error."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.table import Table
+
+from mcu_core.errors import CoreError
+from service.client import ApiError
+from service.errors import ServiceError
+
+Address = Annotated[
+    str, typer.Option("--address", "-a", envvar="UNLEARN_ADDRESS", help="Where the service listens (host:port).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text for people.")]
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+EXIT_ERROR = 1
+EXIT_NOT_SUCCEEDED = 2
+"""A watched ticket ended otherwise, or waits for a person."""
+
+console = Console()
+"""Standard output."""
+err_console = Console(stderr=True)
+"""Standard error: progress and problems, so that standard output stays parseable."""
+
+
+@contextmanager
+def told_errors(*, as_json: bool) -> Iterator[None]:
+    """Turn the errors of the service and the core into one clear message and exit code 1."""
+    try:
+        yield
+    except ApiError as error:
+        _tell(error.message, error.reason or error.code, error.details, as_json=as_json)
+    except ServiceError as error:
+        _tell(error.message, type(error).__name__, error.metadata, as_json=as_json)
+    except CoreError as error:
+        _tell(str(error), type(error).__name__, {}, as_json=as_json)
+
+
+def _tell(message: str, reason: str, details: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        sys.stderr.write(json.dumps({"error": {"reason": reason, "message": message, "details": details}}) + "\n")
+    else:
+        err_console.print(f"[bold red]Error[/] ({reason}): ", end="", highlight=False)
+        err_console.print(message, markup=False, highlight=False)
+        for name, value in details.items():
+            err_console.print(f"  {name}: {value}", markup=False, highlight=False)
+    raise typer.Exit(EXIT_ERROR)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value on one line of standard output."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def message_dict(message: Message) -> dict[str, object]:
+    """Return a message as JSON with the names of the contract."""
+    fields: dict[str, object] = MessageToDict(message, preserving_proto_field_name=True)
+    return fields
+
+
+def print_fields(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and values below a title."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            table.add_row(name, value)
+    console.print(table)

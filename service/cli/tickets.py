@@ -1,0 +1,261 @@
+"""Commands about tickets: submit, watch, get, list, cancel, report."""
+
+import sys
+import uuid
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from service.cli.output import (
+    DEFAULT_ADDRESS,
+    EXIT_ERROR,
+    EXIT_NOT_SUCCEEDED,
+    Address,
+    Json,
+    console,
+    err_console,
+    message_dict,
+    print_fields,
+    print_json,
+    told_errors,
+)
+from service.client import Client, connect
+from service.domain.deadline import Regime
+from service.pb.unlearning.v1 import deletion_service_pb2 as deletion_pb
+from service.pb.unlearning.v1 import model_service_pb2 as model_pb
+from service.pb.unlearning.v1 import run_pb2 as run_pb
+from service.pb.unlearning.v1 import sample_selection_pb2 as selection_pb
+from service.pb.unlearning.v1 import ticket_pb2 as ticket_pb
+
+SUBMIT_SECONDS = 60.0
+CALL_SECONDS = 15.0
+
+
+class ReportFormat(StrEnum):
+    """How a report is written."""
+
+    JSON = "json"
+    HTML = "html"
+
+
+def submit(
+    lineage: Annotated[str, typer.Argument(help="The model, as it was registered.")],
+    sample_ids: Annotated[list[str] | None, typer.Argument(help="Sample ids to forget.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Read ids from a file, one a line; `-` is standard input.")
+    ] = None,
+    regime: Annotated[Regime, typer.Option(help="Law that sets the deadline.")] = Regime.GDPR,
+    request_id: Annotated[
+        str | None, typer.Option(help="Your own id of this request: sending it twice makes one ticket.")
+    ] = None,
+    validate_only: Annotated[bool, typer.Option("--validate-only", help="Check and preview; submit nothing.")] = False,
+    watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Stay until the ticket is closed.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Ask the service to make a model forget samples.
+
+    Ids come from arguments, from a file, or from standard input:
+
+        unlearn submit fashion train-00017 train-00042
+
+        unlearn submit fashion --file ids.txt --watch
+
+        cut -d, -f1 requests.csv | unlearn submit fashion --file -
+    """
+    ids = [*(sample_ids or []), *(_read_ids(file) if file else [])]
+    request = deletion_pb.SubmitTicketRequest(
+        request_id=request_id or str(uuid.uuid4()),
+        lineage=lineage,
+        samples=selection_pb.SampleSelection(inline=selection_pb.SampleIds(sample_ids=ids)),
+        regime=ticket_pb.Regime.Value(f"REGIME_{regime.name}"),
+        validate_only=validate_only,
+    )
+    with told_errors(as_json=as_json), connect(address) as client:
+        response = client.deletion.SubmitTicket(request, timeout=SUBMIT_SECONDS)
+        if response.HasField("preview"):
+            _print_preview(response.preview, as_json=as_json)
+            return
+        _print_ticket(response.ticket, as_json=as_json)
+        if watch_it:
+            _watch(client, response.ticket.ticket_id, as_json=as_json)
+
+
+def watch(
+    ticket_id: Annotated[str, typer.Argument(help="The ticket.")],
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Follow a ticket until it is closed or needs a person. Exit code 0: SUCCEEDED; 2: anything else."""
+    with told_errors(as_json=as_json), connect(address) as client:
+        _watch(client, ticket_id, as_json=as_json)
+
+
+def get(
+    ticket_id: Annotated[str, typer.Argument(help="The ticket.")],
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Show a ticket."""
+    with told_errors(as_json=as_json), connect(address) as client:
+        response = client.deletion.GetTicket(deletion_pb.GetTicketRequest(ticket_id=ticket_id), timeout=CALL_SECONDS)
+        _print_ticket(response.ticket, as_json=as_json)
+
+
+def list_tickets(
+    lineage: Annotated[str | None, typer.Option(help="Only tickets of this model.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """List tickets, newest first."""
+    request = deletion_pb.ListTicketsRequest(page_size=limit, lineage=lineage or "")
+    with told_errors(as_json=as_json), connect(address) as client:
+        tickets = client.deletion.ListTickets(request, timeout=CALL_SECONDS).tickets
+    if as_json:
+        print_json([message_dict(ticket) for ticket in tickets])
+        return
+    table = Table("ticket", "model", "samples", "state", "due", box=None)
+    for ticket in tickets:
+        due = ticket.due_time.ToDatetime().strftime("%Y-%m-%d")
+        table.add_row(ticket.ticket_id, ticket.lineage, str(ticket.sample_count), state_name(ticket), due)
+    console.print(table if tickets else "No tickets.")
+
+
+def cancel(
+    ticket_id: Annotated[str, typer.Argument(help="The ticket.")],
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Withdraw a ticket whose run has not started."""
+    request = deletion_pb.CancelTicketRequest(request_id=str(uuid.uuid4()), ticket_id=ticket_id)
+    with told_errors(as_json=as_json), connect(address) as client:
+        _print_ticket(client.deletion.CancelTicket(request, timeout=CALL_SECONDS).ticket, as_json=as_json)
+
+
+def report(
+    subject: Annotated[str, typer.Argument(help="A ticket or a run.")],
+    report_format: Annotated[ReportFormat, typer.Option("--format", help="What to write.")] = ReportFormat.JSON,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else standard output.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Fetch the audit report of a run, or of a ticket's run."""
+    with told_errors(as_json=False), connect(address) as client:
+        run_id = subject
+        if subject.startswith("tkt-"):
+            ticket = client.deletion.GetTicket(deletion_pb.GetTicketRequest(ticket_id=subject), timeout=CALL_SECONDS)
+            run_id = ticket.ticket.run_id
+            if not run_id:
+                err_console.print("The ticket has no run yet.")
+                raise typer.Exit(EXIT_ERROR)
+        request = model_pb.GetReportRequest(
+            run_id=run_id, format=model_pb.ReportFormat.Value(f"REPORT_FORMAT_{report_format.name}")
+        )
+        content = client.models.GetReport(request, timeout=CALL_SECONDS).content
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        err_console.print(f"[bold red]Error[/]: {output} cannot be written: {error.strerror}")
+        raise typer.Exit(EXIT_ERROR) from error
+    err_console.print(f"Written to {output}")
+
+
+def state_name(ticket: ticket_pb.Ticket) -> str:
+    """Return a ticket's state as people write it."""
+    return ticket_pb.TicketState.Name(ticket.state).removeprefix("TICKET_STATE_")
+
+
+def follow(client: Client, ticket_id: str) -> ticket_pb.Ticket:
+    """Draw live progress until a ticket is closed or needs a person, and return it as it is then."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    ticket = ticket_pb.Ticket()
+    request = deletion_pb.WatchTicketRequest(ticket_id=ticket_id)
+    with Progress(*columns, console=err_console, transient=True) as bars:
+        task = bars.add_task("waiting", total=None)
+        for update in client.deletion.WatchTicket(request):
+            ticket = update.ticket
+            if update.HasField("progress"):
+                done, total = _done_of(update.progress)
+                bars.update(task, description=describe(update.progress), completed=done, total=total)
+            else:
+                bars.update(task, description=state_name(ticket).lower(), total=None)
+    return ticket
+
+
+def describe(progress: run_pb.RunProgress) -> str:
+    """Return one line that says what a run is doing."""
+    rung = run_pb.RungKind.Name(progress.rung_kind).removeprefix("RUNG_KIND_").lower()
+    parts = [f"rung {progress.rung_index + 1} ({rung})", progress.activity or "starting"]
+    if progress.epoch_count > 1:
+        parts.append(f"epoch {min(progress.epoch + 1, progress.epoch_count)} of {progress.epoch_count}")
+    return ": ".join(parts)
+
+
+def _done_of(progress: run_pb.RunProgress) -> tuple[int, int | None]:
+    total = progress.epoch_count * progress.step_count
+    return progress.epoch * progress.step_count + progress.step, total or None
+
+
+def _watch(client: Client, ticket_id: str, *, as_json: bool) -> None:
+    ticket = ticket_pb.Ticket()
+    if as_json:
+        for update in client.deletion.WatchTicket(deletion_pb.WatchTicketRequest(ticket_id=ticket_id)):
+            print_json(message_dict(update))
+            ticket = update.ticket
+    else:
+        ticket = follow(client, ticket_id)
+        _print_ticket(ticket, as_json=False)
+    if ticket.state != ticket_pb.TICKET_STATE_SUCCEEDED:
+        raise typer.Exit(EXIT_NOT_SUCCEEDED)
+
+
+def _read_ids(file: Path) -> list[str]:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error}", param_hint="--file") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _print_ticket(ticket: ticket_pb.Ticket, *, as_json: bool) -> None:
+    if as_json:
+        print_json(message_dict(ticket))
+        return
+    rows = [
+        ("state", state_name(ticket)),
+        ("model", ticket.lineage),
+        ("samples", str(ticket.sample_count)),
+        ("received", ticket.receive_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")),
+        ("due", ticket.due_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")),
+        ("request id", ticket.request_id),
+        ("run", ticket.run_id),
+        ("release", str(ticket.release_number or "")),
+        *(("reason", f"{reason.code}: {reason.text}") for reason in ticket.reasons),
+    ]
+    print_fields(f"Ticket {ticket.ticket_id}", rows)
+
+
+def _print_preview(preview: ticket_pb.TicketPreview, *, as_json: bool) -> None:
+    if as_json:
+        print_json(message_dict(preview))
+        return
+    rows = [
+        ("samples", str(preview.sample_count)),
+        ("forgotten already", str(preview.already_forgotten_count)),
+        ("due, if submitted now", preview.due_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")),
+        ("what can be claimed", preview.claim),
+    ]
+    print_fields("Valid; nothing was submitted", rows)

@@ -1,0 +1,83 @@
+"""Real images for the demo: Fashion-MNIST from where it can be had, else scikit-learn's digits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mcu_core.config import ArchitectureConfig
+from service.domain.manifest import Split
+from service.errors import ServiceError
+from service.manifest_build import build_manifest
+from service.manifest_images import digits_source, idx_source, torchvision_source
+from service.manifest_plan import BuildOptions, SampleSource
+
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+"""Of Debian's package `dataset-fashion-mnist`."""
+TRAIN_COUNT = 3000
+HELDOUT_COUNT = 10_000
+DIGITS_HELDOUT_SHARE = 0.6
+
+FASHION_ARCHITECTURE = ArchitectureConfig(
+    name="preresnet14", classes=10, channels=1, image_size=28, mean=(0.286,), std=(0.353,)
+)
+"""Mean and deviation of Fashion-MNIST's training pixels."""
+DIGITS_ARCHITECTURE = ArchitectureConfig(
+    name="preresnet14", classes=10, channels=1, image_size=8, mean=(0.305,), std=(0.376,)
+)
+"""Mean and deviation of the digits' pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoData:
+    """A manifest of real images and the network that learns them."""
+
+    name: str
+    origin: str
+    """Where the images were found."""
+    manifest: Path
+    architecture: ArchitectureConfig
+    train_ids: tuple[str, ...]
+    heldout_count: int
+
+
+def build_demo_manifest(folder: Path, *, seed: int) -> DemoData:
+    """Write the manifest of the best data set that can be had here.
+
+    Installed files first, then Debian's package, then torchvision's download; the digits lie in scikit-learn itself.
+    """
+    path = folder / "manifest.parquet"
+    fashion = BuildOptions(seed=seed, limits={Split.TRAIN: TRAIN_COUNT, Split.HELDOUT: HELDOUT_COUNT})
+    found = _fashion_mnist(folder)
+    if found is not None:
+        source, origin = found
+        build_manifest(source, path, fashion)
+        return _described("Fashion-MNIST", origin, path, FASHION_ARCHITECTURE)
+    build_manifest(digits_source(), path, BuildOptions(seed=seed, heldout_share=DIGITS_HELDOUT_SHARE))
+    return _described("scikit-learn's digits", "part of scikit-learn", path, DIGITS_ARCHITECTURE)
+
+
+def _fashion_mnist(folder: Path) -> tuple[SampleSource, str] | None:
+    try:
+        return idx_source(DEBIAN_FOLDER), f"installed in {DEBIAN_FOLDER}"
+    except ServiceError:
+        pass  # not installed: torchvision may fetch it
+    try:
+        return torchvision_source("FashionMNIST", folder / "torchvision", download=True), "torchvision's download"
+    except ServiceError:
+        return None  # no network: the digits can always be had
+
+
+def _described(name: str, origin: str, path: Path, architecture: ArchitectureConfig) -> DemoData:
+    table = pq.read_table(path, columns=["sample_id", "split"])
+    is_train = pc.equal(table["split"], Split.TRAIN.value)
+    train_ids = tuple(table.filter(is_train)["sample_id"].to_pylist())
+    return DemoData(
+        name=name,
+        origin=origin,
+        manifest=path,
+        architecture=architecture,
+        train_ids=train_ids,
+        heldout_count=table.num_rows - len(train_ids),
+    )

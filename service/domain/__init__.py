@@ -1,0 +1,1 @@
+"""The rules of deletion: pure, without I/O, clock or torch."""

@@ -1,0 +1,40 @@
+"""Keyed commitments: how ids are spoken of outside the store.
+
+A plain hash of a sample id can be found again by guessing; a keyed one only by who has the key.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from service.domain.canonical import canonical_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentKey:
+    """The service's secret key, 32 bytes, from which every keyed digest is made (HMAC-SHA256, domain-separated)."""
+
+    secret: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != 32:
+            raise ValueError(f"the commitment key needs 32 bytes, got {len(self.secret)}")
+
+    def __repr__(self) -> str:
+        return "CommitmentKey(…)"
+
+    def of_sample_ids(self, sample_ids: Iterable[str]) -> str:
+        """Return the commitment to a set of sample ids; their order does not matter."""
+        return self._digest("sample-ids", canonical_bytes(sorted(sample_ids)))
+
+    def of_request(self, lineage: str, regime: str, sample_ids: Iterable[str]) -> str:
+        """Return the digest by which a repeated request is told from a reused request id."""
+        return self._digest("request", canonical_bytes([lineage, regime, list(sample_ids)]))
+
+    def split_key(self, manifest_digest: str) -> str:
+        """Return the key, hexadecimal, that splits a manifest's held-out samples into D_v, D_t and C."""
+        return self._digest("heldout-split", manifest_digest.encode())
+
+    def _digest(self, purpose: str, message: bytes) -> str:
+        return hmac.new(self.secret, purpose.encode() + b"\0" + message, hashlib.sha256).hexdigest()

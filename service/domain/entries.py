@@ -1,0 +1,131 @@
+"""What the ledger is told: one function per kind of entry, so that no entry can carry an id of a sample."""
+
+from datetime import datetime
+
+from mcu_core.report import AttemptSummary
+from service.domain.ledger import LedgerDraft, LedgerKind
+from service.domain.model import Model
+from service.domain.release import Release
+from service.domain.run import UnlearningRun
+from service.domain.ticket import Ticket, TicketEvent
+
+
+def ticket_submitted(ticket: Ticket, actor: str) -> LedgerDraft:
+    """A request was taken in."""
+    return LedgerDraft(
+        at=ticket.received_at,
+        actor=actor,
+        kind=LedgerKind.TICKET_SUBMITTED,
+        subject=ticket.ticket_id,
+        payload={
+            "lineage": ticket.lineage,
+            "samples": ticket.sample_count,
+            "ids_commitment": ticket.ids_commitment,
+            "regime": ticket.regime.value,
+            "due_at": ticket.due_at.isoformat(),
+        },
+    )
+
+
+def ticket_changed(before: Ticket, after: Ticket, event: TicketEvent, actor: str, now: datetime) -> LedgerDraft:
+    """A ticket went from one state to another."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.TICKET_CHANGED,
+        subject=after.ticket_id,
+        payload={
+            "event": event.value,
+            "from": before.state.value,
+            "to": after.state.value,
+            "run": after.run_id,
+            "reason": after.reasons[0].code if after.reasons else None,
+        },
+    )
+
+
+def model_registered(model: Model, actor: str) -> LedgerDraft:
+    """A lineage was registered."""
+    return LedgerDraft(
+        at=model.registered_at,
+        actor=actor,
+        kind=LedgerKind.MODEL_REGISTERED,
+        subject=model.lineage,
+        payload={
+            "weights": model.weights_digest,
+            "manifest": model.manifest.digest,
+            "train_rows": model.manifest.train_rows,
+        },
+    )
+
+
+def run_created(run: UnlearningRun, actor: str) -> LedgerDraft:
+    """A batch was closed and its run frozen."""
+    return LedgerDraft(
+        at=run.created_at,
+        actor=actor,
+        kind=LedgerKind.RUN_CREATED,
+        subject=run.run_id,
+        payload={
+            "lineage": run.lineage,
+            "spec": run.spec.digest,
+            "resolution": run.spec.resolution_digest,
+            "policy": run.spec.policy.digest,
+            "base_model": run.spec.base_model_digest,
+            "forget": run.spec.forget_count,
+            "tickets": len(run.ticket_ids),
+        },
+    )
+
+
+def run_changed(before: UnlearningRun, after: UnlearningRun, actor: str, now: datetime) -> LedgerDraft:
+    """A run went to another phase, rung or attempt."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.RUN_CHANGED,
+        subject=after.run_id,
+        payload={
+            "from": before.phase.value,
+            "to": after.phase.value,
+            "epoch": after.epoch,
+            "rung": after.rung_index,
+            "reason": after.reason or None,
+        },
+    )
+
+
+def judged(
+    run: UnlearningRun, attempt: AttemptSummary, candidate_digest: str, actor: str, now: datetime
+) -> LedgerDraft:
+    """The gate judged a candidate."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.VERDICT,
+        subject=run.run_id,
+        payload={
+            "attempt": attempt.attempt,
+            "rung": attempt.rung,
+            "verdict": attempt.verdict.value,
+            "report": attempt.report_digest,
+            "candidate": candidate_digest,
+        },
+    )
+
+
+def released(release: Release, actor: str) -> LedgerDraft:
+    """A model version was published."""
+    return LedgerDraft(
+        at=release.created_at,
+        actor=actor,
+        kind=LedgerKind.RELEASED,
+        subject=release.lineage,
+        payload={
+            "release": release.number,
+            "weights": release.weights_digest,
+            "report": release.report_digest,
+            "run": release.run_id,
+            "forgotten": release.forget_count,
+        },
+    )

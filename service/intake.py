@@ -1,0 +1,266 @@
+"""What callers ask for: tickets are taken in, and everything can be read."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mcu_core.report import AuditReport
+from service.domain.claim import strongest_claim
+from service.domain.commitment import CommitmentKey
+from service.domain.deadline import due_time
+from service.domain.entries import ticket_changed, ticket_submitted
+from service.domain.model import Model
+from service.domain.release import Release, report_key, weights_key
+from service.domain.run import ProgressSnapshot, UnlearningRun, attempt_prefix
+from service.domain.submission import Registration, Submission, TicketPreview
+from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance
+from service.errors import (
+    DigestMismatchError,
+    DuplicateSampleIdsError,
+    EmptyForgetSetError,
+    ForgetSetTooLargeError,
+    ObjectMissingError,
+    RequestIdReusedError,
+    TicketNotCancellableError,
+    UnknownReportError,
+    UnknownRunError,
+    UnknownSampleIdsError,
+    UnknownTicketError,
+)
+from service.ports import (
+    Change,
+    Clock,
+    ManifestSource,
+    ObjectStore,
+    Store,
+    TicketQuery,
+)
+from service.registration import Registry
+
+CANCELLABLE_STATES = frozenset(
+    {TicketState.ACCEPTED, TicketState.ON_HOLD, TicketState.SCHEDULED, TicketState.NEEDS_ATTENTION}
+)
+"""Before a run has started, or after it has given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Answers the callers of the service. Nothing here waits for a run: the reconciler moves what is taken in."""
+
+    store: Store
+    objects: ObjectStore
+    manifests: ManifestSource
+    clock: Clock
+    key: CommitmentKey
+    registry: Registry
+    render: Callable[[AuditReport], bytes]
+    """Makes a report's HTML."""
+
+    def submit_ticket(self, submission: Submission, *, tenant: str, actor: str) -> Ticket:
+        """Take in a deletion request: written to the store, ids and ledger entry included, before it is acknowledged.
+
+        1. A repeated request gets its ticket back.
+        2. The ids must be training samples of the lineage's manifest, each named once, and leave something to keep.
+        3. Ticket, ids and ledger entry are saved together.
+
+        Raises:
+            RequestIdReusedError: the request id was used with another payload.
+            UnknownLineageError: no such lineage for this tenant.
+            EmptyForgetSetError: no ids.
+            DuplicateSampleIdsError: ids named twice, by position.
+            UnknownSampleIdsError: ids that are no training samples, by position.
+            ForgetSetTooLargeError: no training sample would be left.
+        """
+        payload = self.key.of_request(submission.lineage, submission.regime.value, submission.sample_ids)
+        # 1. Idempotency
+        existing = self.store.ticket_by_request(tenant, submission.request_id)
+        if existing is not None:
+            return _same_request(existing, payload)
+        # 2. Resolution
+        model = self.get_model(submission.lineage, tenant=tenant)
+        self._resolve(model, submission.sample_ids)
+        # 3. Write before acknowledge
+        now = self.clock.now()
+        ticket = Ticket(
+            ticket_id=f"tkt-{uuid.uuid4().hex}",
+            tenant=tenant,
+            lineage=submission.lineage,
+            request_id=submission.request_id,
+            payload_digest=payload,
+            ids_commitment=self.key.of_sample_ids(submission.sample_ids),
+            source=IdSource.INLINE,
+            sample_count=len(submission.sample_ids),
+            regime=submission.regime,
+            received_at=now,
+            due_at=due_time(now, submission.regime),
+        )
+        entry = ticket_submitted(ticket, actor)
+        ids = ((ticket.ticket_id, submission.sample_ids),)
+        change = Change(tickets=(ticket,), sample_ids=ids, entries=(entry,))
+        try:
+            self.store.save(change)
+        except RequestIdReusedError:
+            # The same request, sent twice at once: the other one won.
+            other = self.store.ticket_by_request(tenant, submission.request_id)
+            if other is None:
+                raise
+            return _same_request(other, payload)
+        return self.get_ticket(ticket.ticket_id, tenant=tenant)
+
+    def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
+        """Check a request as `submit_ticket` does, and tell what would come of it; nothing is saved."""
+        model = self.get_model(submission.lineage, tenant=tenant)
+        rows = self._resolve(model, submission.sample_ids)
+        forgotten = self.store.forgotten_rows(model.lineage)
+        already = sum(row in forgotten for row in rows)
+        return TicketPreview(
+            sample_count=len(rows),
+            already_forgotten=already,
+            due_at=due_time(self.clock.now(), submission.regime),
+            claim=strongest_claim(len(rows) - already),
+        )
+
+    def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
+        """Return a ticket of this tenant.
+
+        Raises:
+            UnknownTicketError: there is none.
+        """
+        ticket = self.store.ticket(ticket_id)
+        if ticket is None or ticket.tenant != tenant:
+            raise UnknownTicketError("no ticket has this id", ticket_id=ticket_id)
+        return ticket
+
+    def list_tickets(self, query: TicketQuery) -> Sequence[Ticket]:
+        """Return tickets, newest first."""
+        return self.store.tickets(query)
+
+    def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str) -> Ticket:
+        """Withdraw a ticket whose run has not started; cancelling twice is cancelling once.
+
+        Raises:
+            UnknownTicketError: there is none.
+            TicketNotCancellableError: its run has started, or it is closed.
+            StaleVersionError: it changed at the same moment; ask again.
+        """
+        ticket = self.get_ticket(ticket_id, tenant=tenant)
+        if ticket.state is TicketState.CANCELLED:
+            return ticket
+        if ticket.state not in CANCELLABLE_STATES:
+            raise TicketNotCancellableError(
+                f"the ticket is {ticket.state.value}: only a ticket whose run has not started can be cancelled",
+                ticket_id=ticket_id,
+                state=ticket.state.value,
+            )
+        now = self.clock.now()
+        cancelled = advance(ticket, TicketEvent.CANCEL, now)
+        entry = ticket_changed(ticket, cancelled, TicketEvent.CANCEL, actor, now)
+        self.store.save(Change(tickets=(cancelled,), entries=(entry,)))
+        return self.get_ticket(ticket_id, tenant=tenant)
+
+    def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:
+        """Register a lineage; see `Registry.register`."""
+        return self.registry.register(registration, tenant=tenant, actor=actor)
+
+    def get_model(self, lineage: str, *, tenant: str) -> Model:
+        """Return a lineage of this tenant; see `Registry.model`."""
+        return self.registry.model(lineage, tenant=tenant)
+
+    def list_releases(self, lineage: str, *, tenant: str) -> Sequence[Release]:
+        """Return a lineage's releases, newest first."""
+        return self.store.releases(self.get_model(lineage, tenant=tenant).lineage)
+
+    def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
+        """Return a run of this tenant.
+
+        Raises:
+            UnknownRunError: there is none.
+        """
+        run = self.store.run(run_id)
+        if run is None or run.tenant != tenant:
+            raise UnknownRunError("no run has this id", run_id=run_id)
+        return run
+
+    def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:
+        """Return a run's report: the published one, or that of its newest audited attempt.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            UnknownReportError: nothing was audited yet.
+        """
+        run = self.get_run(run_id, tenant=tenant)
+        published = self.objects.head(report_key(run.lineage, run_id, suffix))
+        if published is not None:
+            return self.objects.read(published.key)
+        if not run.attempts:
+            raise UnknownReportError("the run has no report yet", run_id=run_id)
+        data = self.objects.read(f"{attempt_prefix(run_id, run.attempts[-1].attempt)}/report.json")
+        return data if suffix == "json" else self.render(AuditReport.model_validate_json(data))
+
+    def progress(self, run_id: str) -> ProgressSnapshot | None:
+        """Return how far the active attempt of a run is, where that is known."""
+        run = self.store.run(run_id)
+        if run is None:
+            return None
+        try:
+            data = self.objects.read(f"{attempt_prefix(run_id, run.epoch)}/progress.json")
+            return ProgressSnapshot.model_validate_json(data)
+        except (ObjectMissingError, DigestMismatchError):
+            return None  # not written yet, or caught between two writes: the next look sees it
+
+    def release_location(self, release: Release) -> str:
+        """Return where a person finds a release's weights."""
+        return self.objects.locate(weights_key(release.lineage, release.number))
+
+    def report_location(self, run_id: str, *, suffix: Literal["json", "html"]) -> str:
+        """Return where a person finds a run's published report."""
+        run = self.store.run(run_id)
+        if run is None:
+            raise UnknownRunError("no run has this id", run_id=run_id)
+        return self.objects.locate(report_key(run.lineage, run_id, suffix))
+
+    def _resolve(self, model: Model, sample_ids: tuple[str, ...]) -> tuple[int, ...]:
+        if not sample_ids:
+            raise EmptyForgetSetError("the ticket names no sample")
+        repeated = _repeated_positions(sample_ids)
+        if repeated:
+            raise DuplicateSampleIdsError(
+                f"{len(repeated)} of {len(sample_ids)} ids repeat an earlier one", positions=repeated
+            )
+        resolved = self.manifests.resolve(model.manifest.digest, sample_ids)
+        wrong = tuple(sorted(resolved.unknown_positions + resolved.heldout_positions))
+        if wrong:
+            raise UnknownSampleIdsError(
+                f"{len(wrong)} of {len(sample_ids)} ids are no training samples of the manifest "
+                f"({len(resolved.unknown_positions)} unknown, {len(resolved.heldout_positions)} held out)",
+                positions=wrong,
+                unknown=str(len(resolved.unknown_positions)),
+                heldout=str(len(resolved.heldout_positions)),
+            )
+        gone = set(self.store.forgotten_rows(model.lineage)) | set(resolved.rows)
+        if len(gone) >= model.manifest.train_rows:
+            raise ForgetSetTooLargeError(
+                f"forgetting {len(sample_ids)} more of {model.manifest.train_rows} training samples leaves none to "
+                "keep: withdraw the model or train a new one"
+            )
+        return resolved.rows
+
+
+def _same_request(ticket: Ticket, payload_digest: str) -> Ticket:
+    if ticket.payload_digest != payload_digest:
+        raise RequestIdReusedError(
+            "the request id was used before with another payload: take a new one for a new request",
+            ticket_id=ticket.ticket_id,
+        )
+    return ticket
+
+
+def _repeated_positions(sample_ids: tuple[str, ...]) -> tuple[int, ...]:
+    seen: set[str] = set()
+    repeated = []
+    for position, sample_id in enumerate(sample_ids):
+        if sample_id in seen:
+            repeated.append(position)
+        seen.add(sample_id)
+    return tuple(repeated)

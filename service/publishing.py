@@ -1,0 +1,182 @@
+"""Publishing: weights, report, ledger, pointer, in this order, each step harmless to repeat.
+
+Readers follow only the pointer. Whatever is written under the number of a release that the store does not know is an
+orphan of a crash, and is replaced.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mcu_core.report import AuditReport, Verdict
+from service.domain.canonical import canonical_bytes
+from service.domain.entries import released, ticket_changed
+from service.domain.model import Model
+from service.domain.release import Release, card_key, pointer_key, report_key, weights_key
+from service.domain.run import UnlearningRun, attempt_prefix
+from service.domain.ticket import TicketEvent, advance
+from service.errors import (
+    AuditNotPassedError,
+    DigestMismatchError,
+    ObjectExistsError,
+)
+from service.ports import Change, Clock, ObjectStore, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publisher:
+    """Turns an accepted candidate into a release."""
+
+    store: Store
+    objects: ObjectStore
+    clock: Clock
+    render: Callable[[AuditReport], bytes]
+    """Makes the report's HTML."""
+    forget_rows: Callable[[UnlearningRun], tuple[int, ...]]
+    """Reads D_f of a run from its resolution."""
+
+    def publish(self, run: UnlearningRun, model: Model, actor: str) -> Release:
+        """Publish a run's candidate; after any crash, calling it again finishes the work.
+
+        1. The report must say ACCEPT of exactly the candidate's digest.
+        2. Weights, card and report are written create-only.
+        3. Release, forgotten rows and tickets are saved with their ledger entries.
+        4. The pointer is moved.
+
+        Returns:
+            The release that readers are pointed to now.
+
+        Raises:
+            AuditNotPassedError: the report does not accept this candidate.
+            DigestMismatchError: candidate or report are not the bytes that were audited.
+            ObjectStoreUnavailableError: nothing can be written now (full disk included).
+            StaleVersionError: the lineage changed at the same moment.
+            PointerMovedError: somebody else moved the pointer.
+        """
+        done = next((old for old in self.store.releases(model.lineage) if old.run_id == run.run_id), None)
+        release = self._release(run, model) if done is None else done
+        if done is None:
+            # 1. What was audited is what is published
+            report_bytes = self._accepted_report(run)
+            # 2. Objects
+            self._write_objects(run, release, report_bytes)
+            # 3. Ledger
+            self._save(run, model, release, actor)
+        # 4. Pointer
+        point_to(self.objects, release)
+        return release
+
+    def _release(self, run: UnlearningRun, model: Model) -> Release:
+        if run.candidate_digest is None:
+            raise RuntimeError(f"{run.run_id}: nothing to publish")
+        return Release(
+            lineage=model.lineage,
+            number=model.current_release + 1,
+            weights_digest=run.candidate_digest,
+            report_digest=run.report_digest,
+            run_id=run.run_id,
+            ticket_ids=run.ticket_ids,
+            forget_count=run.spec.forget_count,
+            created_at=self.clock.now(),
+        )
+
+    def _accepted_report(self, run: UnlearningRun) -> bytes:
+        data = read_report(self.objects, run)
+        report = AuditReport.model_validate_json(data)
+        if report.judgement.verdict is not Verdict.ACCEPT or report.subjects.candidate != run.candidate_digest:
+            raise AuditNotPassedError("the report does not accept this candidate")
+        return data
+
+    def _write_objects(self, run: UnlearningRun, release: Release, report_bytes: bytes) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            candidate = self.objects.download(f"{attempt_prefix(run.run_id, run.epoch)}/candidate.safetensors", path)
+            if candidate.sha256 != release.weights_digest:
+                raise DigestMismatchError("the candidate is not the one that was audited")
+            replace_orphan(self.objects, weights_key(release.lineage, release.number), path)
+        replace_orphan(self.objects, card_key(release.lineage, release.number), canonical_bytes(_card(run, release)))
+        replace_orphan(self.objects, report_key(release.lineage, run.run_id, "json"), report_bytes)
+        html = self.render(AuditReport.model_validate_json(report_bytes))
+        replace_orphan(self.objects, report_key(release.lineage, run.run_id, "html"), html)
+
+    def _save(self, run: UnlearningRun, model: Model, release: Release, actor: str) -> None:
+        now = release.created_at
+        tickets = []
+        entries = [released(release, actor)]
+        for ticket in map(self.store.ticket, run.ticket_ids):
+            if ticket is None or ticket.run_id != run.run_id:
+                continue  # it was withdrawn; its samples are forgotten all the same
+            published = advance(ticket, TicketEvent.PUBLISH, now)
+            tickets.append(replace(published, release_number=release.number))
+            entries.append(ticket_changed(ticket, published, TicketEvent.PUBLISH, actor, now))
+        change = Change(
+            tickets=tuple(tickets),
+            models=(replace(model, current_release=release.number),),
+            releases=(release,),
+            forgotten=((release.lineage, release.number, self.forget_rows(run)),),
+            entries=tuple(entries),
+        )
+        self.store.save(change)
+
+
+def replace_orphan(objects: ObjectStore, key: str, data: bytes | Path) -> None:
+    """Write an object of a release that the store does not know yet: other bytes there are of no release."""
+    try:
+        objects.create(key, data)
+    except ObjectExistsError:
+        objects.delete(key)
+        objects.create(key, data)
+
+
+def read_report(objects: ObjectStore, run: UnlearningRun) -> bytes:
+    """Return the report that a run's present attempt ended with.
+
+    Raises:
+        DigestMismatchError: it is missing, or not the one that the attempt's outcome names.
+    """
+    stored = objects.head(f"{attempt_prefix(run.run_id, run.epoch)}/report.json")
+    if stored is None or stored.sha256 != run.report_digest:
+        raise DigestMismatchError("the report is not the one that the attempt's outcome names")
+    return objects.read(stored.key)
+
+
+def point_to(objects: ObjectStore, release: Release) -> None:
+    """Move a lineage's pointer to a release; harmless when it points there or further already.
+
+    Raises:
+        PointerMovedError: somebody else moved it at the same moment.
+    """
+    key = pointer_key(release.lineage)
+    current = objects.head(key)
+    if current is not None and pointed_release(objects, release.lineage) >= release.number:
+        return
+    pointer = {
+        "lineage": release.lineage,
+        "release": release.number,
+        "weights": weights_key(release.lineage, release.number),
+        "sha256": release.weights_digest,
+        "card": card_key(release.lineage, release.number) if release.run_id else None,
+    }
+    objects.replace(key, canonical_bytes(pointer), expected_etag=None if current is None else current.etag)
+
+
+def pointed_release(objects: ObjectStore, lineage: str) -> int:
+    """Return the number of the release that readers of a lineage get."""
+    number: int = json.loads(objects.read(pointer_key(lineage)))["release"]
+    return number
+
+
+def _card(run: UnlearningRun, release: Release) -> dict[str, object]:
+    return {
+        "lineage": release.lineage,
+        "release": release.number,
+        "weights_sha256": release.weights_digest,
+        "report_sha256": release.report_digest,
+        "report": report_key(release.lineage, run.run_id, "json"),
+        "run": run.run_id,
+        "forgotten_samples": release.forget_count,
+        "architecture": run.spec.architecture.model_dump(mode="json"),
+        "created_at": release.created_at.isoformat(),
+    }

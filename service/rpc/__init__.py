@@ -1,0 +1,1 @@
+"""The gRPC side: protobuf types stop here."""

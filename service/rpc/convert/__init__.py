@@ -1,0 +1,1 @@
+"""Protobuf to domain and back: the only place that looks into both."""

@@ -1,0 +1,88 @@
+"""Closed sets of the domain and their numbers in the contract. A test proves each table complete."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mcu_core.config import Schedule
+from mcu_core.report import Verdict
+from service.domain.deadline import Regime, SlaState
+from service.domain.run import RunPhase
+from service.domain.ticket import IdSource, TicketState
+from service.pb.unlearning.v1 import model_pb2, run_pb2, ticket_pb2
+
+REGIMES: Mapping[Regime, ticket_pb2.Regime.ValueType] = MappingProxyType(
+    {Regime.GDPR: ticket_pb2.REGIME_GDPR, Regime.CCPA: ticket_pb2.REGIME_CCPA}
+)
+
+TICKET_STATES: Mapping[TicketState, ticket_pb2.TicketState.ValueType] = MappingProxyType(
+    {
+        TicketState.ACCEPTED: ticket_pb2.TICKET_STATE_ACCEPTED,
+        TicketState.ON_HOLD: ticket_pb2.TICKET_STATE_ON_HOLD,
+        TicketState.SCHEDULED: ticket_pb2.TICKET_STATE_SCHEDULED,
+        TicketState.PROCESSING: ticket_pb2.TICKET_STATE_PROCESSING,
+        TicketState.PUBLISHED: ticket_pb2.TICKET_STATE_PUBLISHED,
+        TicketState.NEEDS_ATTENTION: ticket_pb2.TICKET_STATE_NEEDS_ATTENTION,
+        TicketState.SUCCEEDED: ticket_pb2.TICKET_STATE_SUCCEEDED,
+        TicketState.REJECTED: ticket_pb2.TICKET_STATE_REJECTED,
+        TicketState.CANCELLED: ticket_pb2.TICKET_STATE_CANCELLED,
+    }
+)
+
+SLA_STATES: Mapping[SlaState, ticket_pb2.SlaState.ValueType] = MappingProxyType(
+    {
+        SlaState.ON_TRACK: ticket_pb2.SLA_STATE_ON_TRACK,
+        SlaState.DUE_SOON: ticket_pb2.SLA_STATE_DUE_SOON,
+        SlaState.OVERDUE: ticket_pb2.SLA_STATE_OVERDUE,
+        SlaState.MET: ticket_pb2.SLA_STATE_MET,
+        SlaState.MISSED: ticket_pb2.SLA_STATE_MISSED,
+    }
+)
+
+SAMPLE_SOURCES: Mapping[IdSource, ticket_pb2.SampleSource.ValueType] = MappingProxyType(
+    {
+        IdSource.INLINE: ticket_pb2.SAMPLE_SOURCE_INLINE,
+        IdSource.UPLOAD: ticket_pb2.SAMPLE_SOURCE_UPLOAD,
+        IdSource.OBJECT: ticket_pb2.SAMPLE_SOURCE_OBJECT,
+        IdSource.SUBJECTS: ticket_pb2.SAMPLE_SOURCE_SUBJECTS,
+        IdSource.LABEL: ticket_pb2.SAMPLE_SOURCE_LABEL,
+    }
+)
+
+RUN_PHASES: Mapping[RunPhase, run_pb2.RunPhase.ValueType] = MappingProxyType(
+    {
+        RunPhase.PENDING: run_pb2.RUN_PHASE_PENDING,
+        RunPhase.RESOLVING: run_pb2.RUN_PHASE_RESOLVING,
+        RunPhase.UNLEARNING: run_pb2.RUN_PHASE_UNLEARNING,
+        RunPhase.AUDITING: run_pb2.RUN_PHASE_AUDITING,
+        RunPhase.PUBLISHING: run_pb2.RUN_PHASE_PUBLISHING,
+        RunPhase.COMMITTED: run_pb2.RUN_PHASE_COMMITTED,
+        RunPhase.FAILED: run_pb2.RUN_PHASE_FAILED,
+        RunPhase.ABANDONED: run_pb2.RUN_PHASE_ABANDONED,
+    }
+)
+
+RUNG_KINDS: Mapping[str, run_pb2.RungKind.ValueType] = MappingProxyType(
+    {
+        "mcu": run_pb2.RUNG_KIND_MCU,
+        "another_point": run_pb2.RUNG_KIND_ANOTHER_POINT,
+        "retrain": run_pb2.RUNG_KIND_RETRAIN,
+    }
+)
+"""By the `kind` of `mcu_core.config.Rung`."""
+
+VERDICTS: Mapping[Verdict, run_pb2.Verdict.ValueType] = MappingProxyType(
+    {
+        Verdict.ACCEPT: run_pb2.VERDICT_ACCEPT,
+        Verdict.REJECT: run_pb2.VERDICT_REJECT,
+        Verdict.VACUOUS: run_pb2.VERDICT_VACUOUS,
+        Verdict.INVALID: run_pb2.VERDICT_INVALID,
+    }
+)
+
+SCHEDULES: Mapping[Schedule, model_pb2.LearningRateSchedule.ValueType] = MappingProxyType(
+    {
+        Schedule.CONSTANT: model_pb2.LEARNING_RATE_SCHEDULE_CONSTANT,
+        Schedule.COSINE: model_pb2.LEARNING_RATE_SCHEDULE_COSINE,
+        Schedule.ONE_CYCLE: model_pb2.LEARNING_RATE_SCHEDULE_ONE_CYCLE,
+    }
+)

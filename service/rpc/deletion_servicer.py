@@ -1,0 +1,98 @@
+"""DeletionService."""
+# ruff: noqa: ARG002, N802 - names and signatures are the contract's
+
+from collections.abc import Iterator
+
+import grpc
+
+from service.domain.ticket import Ticket, TicketState
+from service.pb.unlearning.v1.deletion_service_pb2 import (
+    CancelTicketRequest,
+    CancelTicketResponse,
+    GetTicketRequest,
+    GetTicketResponse,
+    ListTicketsRequest,
+    ListTicketsResponse,
+    SubmitTicketRequest,
+    SubmitTicketResponse,
+    WatchTicketRequest,
+    WatchTicketResponse,
+)
+from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceServicer
+from service.pb.unlearning.v1.run_pb2 import RunProgress
+from service.ports import Clock
+from service.rpc.application import Application
+from service.rpc.convert import requests, responses
+from service.rpc.errors import EtagMismatchError
+from service.rpc.identity import current_identity
+from service.rpc.watchers import Watchers
+
+WATCH_POLL_SECONDS = 0.25
+"""How late a watcher may learn of a change; eight watchers read the store 32 times a second."""
+
+
+class DeletionServicer(DeletionServiceServicer):
+    """Takes deletion requests and says how far they are."""
+
+    def __init__(self, *, application: Application, clock: Clock, watchers: Watchers) -> None:
+        self._application = application
+        self._clock = clock
+        self._watchers = watchers
+
+    def SubmitTicket(self, request: SubmitTicketRequest, context: grpc.ServicerContext) -> SubmitTicketResponse:
+        """Store a request, or say what would come of it."""
+        caller = current_identity()
+        submission = requests.submission(request)
+        if request.validate_only:
+            preview = self._application.preview_ticket(submission, tenant=caller.tenant)
+            return SubmitTicketResponse(preview=responses.preview(preview))
+        ticket = self._application.submit_ticket(submission, tenant=caller.tenant, actor=caller.actor)
+        return SubmitTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
+
+    def GetTicket(self, request: GetTicketRequest, context: grpc.ServicerContext) -> GetTicketResponse:
+        """Return a ticket."""
+        ticket = self._application.get_ticket(requests.ticket_id(request), tenant=current_identity().tenant)
+        return GetTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
+
+    def ListTickets(self, request: ListTicketsRequest, context: grpc.ServicerContext) -> ListTicketsResponse:
+        """Return a page of tickets."""
+        query = requests.ticket_query(request, tenant=current_identity().tenant)
+        return responses.ticket_page(self._application.list_tickets(query), query, self._clock.now())
+
+    def WatchTicket(self, request: WatchTicketRequest, context: grpc.ServicerContext) -> Iterator[WatchTicketResponse]:
+        """Send a ticket and its run's progress whenever one of them has changed."""
+        tenant = current_identity().tenant
+        ticket_id = requests.ticket_id(request)
+        until_attention = request.until_attention if request.HasField("until_attention") else True
+        sent: WatchTicketResponse | None = None
+        with self._watchers.place(context) as end:
+            while True:
+                ticket = self._application.get_ticket(ticket_id, tenant=tenant)
+                message = WatchTicketResponse(
+                    ticket=responses.ticket(ticket, self._clock.now()), progress=self._progress(ticket)
+                )
+                if message != sent:
+                    yield message
+                    sent = message
+                if not ticket.is_open or (until_attention and ticket.state is TicketState.NEEDS_ATTENTION):
+                    return
+                if end.wait(WATCH_POLL_SECONDS):
+                    self._watchers.check_open()
+                    return
+
+    def CancelTicket(self, request: CancelTicketRequest, context: grpc.ServicerContext) -> CancelTicketResponse:
+        """Withdraw a ticket."""
+        caller = current_identity()
+        ticket_id = requests.ticket_id(request)
+        if request.etag:
+            ticket = self._application.get_ticket(ticket_id, tenant=caller.tenant)
+            if responses.ticket_etag(ticket) != request.etag:
+                raise EtagMismatchError("the ticket changed since it was read: read it again", ticket_id=ticket_id)
+        ticket = self._application.cancel_ticket(ticket_id, tenant=caller.tenant, actor=caller.actor)
+        return CancelTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
+
+    def _progress(self, ticket: Ticket) -> RunProgress | None:
+        if ticket.run_id is None:
+            return None
+        run = self._application.get_run(ticket.run_id, tenant=ticket.tenant)
+        return responses.progress(run, self._application.progress(run.run_id) if run.is_active else None)

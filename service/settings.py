@@ -1,0 +1,72 @@
+"""Where the service runs: the only reader of the environment (prefix `UNLEARN_`)."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ObjectStoreKind(StrEnum):
+    """Which object store is used."""
+
+    DIRECTORY = "directory"
+    S3 = "s3"
+
+
+class Settings(BaseSettings):
+    """Everything about the place, nothing about the computation (that is `mcu_core.config`)."""
+
+    model_config = SettingsConfigDict(env_prefix="UNLEARN_", frozen=True, extra="forbid")
+
+    data_dir: Path = Path("unlearn-data")
+    """Everything that the embedded service keeps: database, objects, jobs, caches, keys."""
+    database_url: str | None = None
+    """SQLAlchemy URL; by default SQLite in the data directory."""
+    host: str = "127.0.0.1"
+    """Address of gRPC and metrics. Without TLS only a loopback address is accepted."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 50051
+    """Of gRPC; 0 takes a free one."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    """Of `/metrics`; 0 takes a free one."""
+    object_store: ObjectStoreKind = ObjectStoreKind.DIRECTORY
+    s3_bucket: str = "unlearning"
+    s3_prefix: str = ""
+    """Folder in the bucket, without slashes at its ends."""
+    s3_endpoint_url: str | None = None
+    """Of a server other than AWS."""
+    s3_region: str = "us-east-1"
+    s3_access_key_id: SecretStr | None = None
+    """By default boto3's own chain of credentials."""
+    s3_secret_access_key: SecretStr | None = None
+    s3_ca_bundle: Path | None = None
+    """Certificates that sign the S3 server's."""
+    policy_file: Path | None = None
+    """Thresholds of the gate; by default those that the package ships."""
+    commitment_key_file: Path | None = None
+    """32 bytes, hexadecimal, that key every commitment; by default made in the data directory at the first start."""
+    rpc_threads: Annotated[int, Field(ge=2, le=512)] = 16
+    """Calls served at once."""
+    rpc_queue: Annotated[int, Field(ge=0, le=10_000)] = 64
+    """Further calls accepted before new ones are refused as overload."""
+    max_watchers: Annotated[int, Field(ge=1, le=256)] = 8
+    """Streams open at once; each occupies a thread."""
+    max_message_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    """Largest request: 50 000 ids of some 300 bytes."""
+    reconcile_interval_seconds: Annotated[float, Field(gt=0.0, le=60.0)] = 0.5
+    """Pause between two rounds of the reconciler."""
+    drain_seconds: Annotated[float, Field(ge=0.0)] = 10.0
+    """Grace for open calls when asked to stop."""
+    max_forget_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Share of the training split that one run forgets at most; further tickets wait for the next run."""
+    attempt_failures: Annotated[int, Field(ge=1)] = 4
+    """Counted failures on one rung after which a person must look."""
+    retry_seconds: Annotated[float, Field(gt=0.0)] = 1.0
+    """Back-off after the first counted failure; doubles with each."""
+    worker_threads: Annotated[int, Field(ge=1)] | None = None
+    """CPU threads of a job; by default every core."""
+    reflection: bool = True
+    """Serve gRPC reflection; off in production."""
+    json_logs: bool = True
+    """JSON lines; otherwise lines for people."""

@@ -1,0 +1,310 @@
+"""The unlearning job: a work order in, candidate and report out. The only door to torch.
+
+The worker knows no database and no sample id: it reads its order, the resolution, the manifest and the base model from
+the object store, and writes under its attempt's own folder. Its outcome is written last.
+"""
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+import torch
+
+from mcu_core import checkpoint, models, pipeline
+from mcu_core.audit import assemble
+from mcu_core.config import AnotherPointRung
+from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
+from mcu_core.gate import judge
+from mcu_core.heldout import split_heldout
+from mcu_core.report import AuditReport, Measurements, References, Subjects
+from mcu_core.types import Outcome as CoreOutcome
+from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate, SealedSamples
+from service import resolution_file
+from service.domain.canonical import canonical_bytes
+from service.domain.release import weights_key
+from service.domain.resolution import Resolution
+from service.domain.run import (
+    FailureKind,
+    Outcome,
+    ProgressSnapshot,
+    WorkOrder,
+    attempt_prefix,
+    resolution_key,
+)
+from service.errors import PermanentError, TemporaryError
+from service.ports import ObjectStore, manifest_key
+from service.worker.samples import DecodedSamples, decode
+
+PROGRESS_SECONDS = 0.5
+"""Shortest time between two notes of progress."""
+BASELINE_TOLERANCE = 0.01
+"""Measured train accuracy may differ from the registered one by this; more means other data or other preprocessing."""
+LIMITATIONS = (
+    (
+        "Approximate unlearning is not retraining: passing means that the attacks listed here find no more trace than "
+        "allowed, not that no trace exists."
+    ),
+    "The audit looks at the deleted set as a whole; it makes no statement about a single sample.",
+    "Only this model was audited, not copies, derived models, caches or logs.",
+)
+
+_log = structlog.get_logger()
+
+
+class BaselineMismatchError(PermanentError):
+    """The model does not reach the registered accuracy on its own training data."""
+
+
+def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) -> FailureKind | None:
+    """Do one attempt.
+
+    1. Read the order, the rows, the manifest and the base model, all checked against their digests.
+    2. Decode the samples that the run may read.
+    3. Unlearn, and store the candidate.
+    4. Read the candidate back and measure what was stored.
+    5. Judge, and write the report.
+    6. Write the outcome: only now does the attempt count.
+
+    Args:
+        order_key: where the work order lies in the object store.
+        objects: the object store.
+        threads: CPU threads; `None` takes every core.
+
+    Returns:
+        `None` when a candidate was judged, whatever the verdict, else the kind of failure.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    order = WorkOrder.model_validate_json(objects.read(order_key))
+    notes = _ProgressNotes(objects=objects, key=f"{order.prefix}/progress.json")
+    try:
+        with TemporaryDirectory() as folder:
+            outcome = _attempt(order, objects, Path(folder), notes)
+    except Exception as error:  # noqa: BLE001 - whatever happens must reach the control plane as an outcome
+        kind = failure_kind(error, order)
+        _log.exception("attempt failed", run_id=order.run_id, epoch=order.epoch, kind=kind.value)
+        outcome = Outcome(failure=kind, message=_message(error))
+    objects.create(f"{order.prefix}/outcome.json", outcome.to_bytes())
+    return outcome.failure
+
+
+def failure_kind(error: Exception, order: WorkOrder) -> FailureKind:
+    """Return what kind of failure an exception is; whatever is unknown may pass when it is tried again."""
+    kind = FailureKind.TRANSIENT
+    match error:
+        case ConfigurationError() if isinstance(order.rung, AnotherPointRung):
+            kind = FailureKind.QUALITY  # the pathway has no other point to offer
+        case DivergedError():
+            kind = FailureKind.QUALITY
+        case NoEffectError():
+            kind = FailureKind.NO_EFFECT
+        case MemoryError() | torch.OutOfMemoryError():
+            kind = FailureKind.RESOURCE
+        case CoreError() | PermanentError():
+            kind = FailureKind.INPUT
+    return kind
+
+
+def _message(error: Exception) -> str:
+    # Only messages of our own tree are known to hold no id of a sample.
+    known = isinstance(error, CoreError | PermanentError | TemporaryError)
+    return str(error) if known else type(error).__name__
+
+
+def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_ProgressNotes") -> Outcome:
+    spec = order.spec
+    if spec.run_id != order.run_id:
+        raise PermanentError("the order's specification is not the run's")
+    # 1. Inputs
+    resolution = resolution_file.decode(objects.read(resolution_key(order.run_id)))
+    if resolution.digest != spec.resolution_digest:
+        raise PermanentError("the resolution is not the one of the specification")
+    manifest = folder / "manifest.parquet"
+    objects.download(manifest_key(spec.manifest_digest), manifest)
+    base = objects.read(weights_key(spec.lineage, spec.base_release))
+    # 2. Samples
+    left_out = (*resolution.forgotten_before, *resolution.held)
+    samples = decode(manifest, spec.architecture, left_out=left_out, progress=notes.decoding)
+    problem, sealed = pose(order, resolution, samples, base)
+    # 3. Unlearn
+    outcome = pipeline.run(
+        problem,
+        order.rung,
+        spec.config,
+        spec.seed + order.rung_index,
+        previous=_previous_pathway(order, objects, problem),
+        progress=notes.training,
+    )
+    _require_baseline(order, outcome.references)
+    candidate = objects.create(f"{order.prefix}/candidate.safetensors", checkpoint.to_bytes(outcome.candidate.state))
+    _store_pathway(order, objects, outcome)
+    # 4. Measure what was stored
+    stored = checkpoint.load(objects.read(candidate.key), problem.model, expected_digest=candidate.sha256)
+    measurements = assemble.measure(
+        problem,
+        sealed,
+        outcome.with_candidate(stored),
+        spec.config,
+        spec.seed,
+        tail_level=spec.policy.tail_level,
+        excluded=assemble.Excluded(forgotten_before=len(resolution.forgotten_before), held=len(resolution.held)),
+        progress=notes.training,
+    )
+    # 5. Judge
+    report = _report(order, measurements, candidate.sha256)
+    written = objects.create(f"{order.prefix}/report.json", report_bytes(report))
+    # 6. Outcome
+    return Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256)
+
+
+def pose(
+    order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base: bytes
+) -> tuple[Problem, SealedSamples]:
+    """Return the unlearning problem of an order and, apart from it, the samples that only the audit may see.
+
+    Raises:
+        CheckpointError, ArchitectureError: the base model is not the one of the specification or does not fit.
+        DataError: rows do not belong to the training split.
+    """
+    spec = order.spec
+    forget = samples.positions(resolution.forget)
+    train = torch.from_numpy(samples.train)
+    is_retain = torch.ones(len(samples.rows), dtype=torch.bool)
+    is_retain[forget] = False
+    heldout = split_heldout(samples.heldout_subjects, bytes.fromhex(order.split_key), spec.config.heldout)
+    heldout_positions = torch.from_numpy(samples.heldout)
+    model = models.build(spec.architecture)
+    problem = Problem(
+        model=model,
+        architecture=spec.architecture,
+        original=checkpoint.load(base, model, expected_digest=spec.base_model_digest).to(compute_device()),
+        data=samples.data,
+        forget=forget,
+        retain=train[is_retain[train]],
+        validation=heldout_positions[heldout.validation],
+        test=heldout_positions[heldout.test],
+    )
+    return problem, SealedSamples(rows=heldout_positions[heldout.sealed])
+
+
+def compute_device() -> torch.device:
+    """Return the device that computes: the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def report_bytes(report: AuditReport) -> bytes:
+    """Return a report's canonical JSON."""
+    return canonical_bytes(report.model_dump(mode="json"))
+
+
+def _report(order: WorkOrder, measurements: Measurements, candidate_digest: str) -> AuditReport:
+    spec = order.spec
+    return AuditReport(
+        subjects=Subjects(
+            run_id=order.run_id,
+            lineage=spec.lineage,
+            base_model=spec.base_model_digest,
+            candidate=candidate_digest,
+            manifest=spec.manifest_digest,
+            resolution=spec.resolution_digest,
+            policy=spec.policy.digest,
+            spec=spec.digest,
+        ),
+        attempt=order.epoch,
+        rung=order.rung_index,
+        rung_kind=order.rung.kind,
+        seed=spec.seed,
+        config=spec.config,
+        measurements=measurements,
+        judgement=judge(measurements, spec.policy, attempt=order.audits_before),
+        previous_attempts=order.previous_attempts,
+        limitations=LIMITATIONS,
+    )
+
+
+def _store_pathway(order: WorkOrder, objects: ObjectStore, outcome: CoreOutcome) -> None:
+    """Keep a fresh pathway for the rung above; it is purged with the run."""
+    if isinstance(order.rung, AnotherPointRung) or outcome.pathway is None:
+        return
+    objects.create(f"{order.prefix}/pathway.safetensors", checkpoint.pathway_to_bytes(outcome.pathway))
+
+
+def _previous_pathway(order: WorkOrder, objects: ObjectStore, problem: Problem) -> PreviousPathway | None:
+    if not isinstance(order.rung, AnotherPointRung) or order.pathway_epoch is None:
+        return None
+    stored = objects.head(f"{attempt_prefix(order.run_id, order.pathway_epoch)}/pathway.safetensors")
+    if stored is None:
+        raise PermanentError("the pathway of the earlier attempt is gone")
+    pathway: Pathway = checkpoint.load_pathway(
+        objects.read(stored.key), problem.original.params, expected_digest=stored.sha256
+    )
+    reports = {
+        attempt.attempt: AuditReport.model_validate_json(
+            objects.read(f"{attempt_prefix(order.run_id, attempt.attempt)}/report.json")
+        )
+        for attempt in order.previous_attempts
+    }
+    found = reports[order.pathway_epoch].measurements
+    if found.pathway is None:
+        raise PermanentError("the report of the earlier attempt tells nothing of its pathway")
+    paths = (report.measurements.pathway for report in reports.values())
+    return PreviousPathway(
+        pathway=pathway,
+        report=found.pathway,
+        tried=tuple(path.chosen_t for path in paths if path is not None),
+        seconds=found.seconds,
+    )
+
+
+def _require_baseline(order: WorkOrder, references: References) -> None:
+    claimed = order.spec.baseline_train_accuracy
+    measured = references.train_accuracy
+    if claimed is not None and abs(claimed - measured) > BASELINE_TOLERANCE:
+        raise BaselineMismatchError(
+            f"the model was registered with a train accuracy of {claimed:.4f}, on the manifest it has {measured:.4f}: "
+            "data, labels or normalisation are not those of its training"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _ProgressNotes:
+    """Writes how far the attempt is, at most every half second; nothing depends on these notes."""
+
+    objects: ObjectStore
+    key: str
+    started: float = field(default_factory=time.monotonic)
+    written: float = 0.0
+    phase: str = ""
+    phase_started: float = 0.0
+
+    def decoding(self, done: int, total: int) -> None:
+        """Note how many rows are decoded."""
+        self._note("decode", 0, 1, done, total)
+
+    def training(self, update: ProgressUpdate) -> None:
+        """Note how far a phase of the core is."""
+        self._note(update.phase.value, update.epoch, update.epochs, update.step, update.steps)
+
+    def _note(self, phase: str, epoch: int, epochs: int, step: int, steps: int) -> None:
+        now = time.monotonic()
+        if phase != self.phase:
+            self.phase, self.phase_started = phase, now
+        elif now - self.written < PROGRESS_SECONDS:
+            return
+        self.written = now
+        share = (epoch * steps + step) / max(1, epochs * steps)
+        spent = now - self.phase_started
+        snapshot = ProgressSnapshot(
+            phase=phase,
+            epoch=epoch,
+            epochs=epochs,
+            step=step,
+            steps=steps,
+            seconds=now - self.started,
+            seconds_left=spent * (1 - share) / share if share > 0 and spent > 0 else None,
+        )
+        with contextlib.suppress(TemporaryError):
+            self.objects.overwrite(self.key, snapshot.to_bytes())

@@ -1,0 +1,645 @@
+"""What every store promises: the one in memory and the one on SQLite."""
+
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcu_core.report import Verdict
+from service.adapters.memory_store import MemoryStore
+from service.adapters.sql_store import SqlStore, connect_store
+from service.adapters.tables import METADATA
+from service.domain.ledger import LedgerEntry, verify_chain
+from service.domain.model import Model
+from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
+from service.domain.ticket import TERMINAL_STATES, TRANSITIONS, Ticket, TicketState, advance
+from service.errors import (
+    ActiveRunError,
+    LedgerBrokenError,
+    LineageExistsError,
+    RequestIdReusedError,
+    ServiceError,
+    StaleVersionError,
+    StoreUnavailableError,
+)
+from service.ports import Change, Store, StoreTotals, TicketQuery
+from tests.records import LINEAGE, NOW, TENANT, a_draft, a_model, a_release, a_run, a_ticket, an_attempt
+
+WRITERS = 8
+OPENERS: dict[str, Callable[[Path], Store]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": lambda folder: connect_store(f"sqlite:///{folder}/store.db"),
+}
+
+
+@pytest.fixture(params=OPENERS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened = OPENERS[request.param](tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sql_store(tmp_path: Path) -> Iterator[SqlStore]:
+    opened = connect_store(f"sqlite:///{tmp_path}/store.db")
+    yield opened
+    opened.close()
+
+
+def saved(store: Store, ticket: Ticket, *sample_ids: str) -> Ticket:
+    store.save(Change(tickets=(ticket,), sample_ids=((ticket.ticket_id, sample_ids),)))
+    found = store.ticket(ticket.ticket_id)
+    assert found is not None
+    return found
+
+
+def saved_run(store: Store, run: UnlearningRun) -> UnlearningRun:
+    store.save(Change(runs=(run,)))
+    found = store.run(run.run_id)
+    assert found is not None
+    return found
+
+
+def saved_model(store: Store, model: Model) -> Model:
+    store.save(Change(models=(model,)))
+    found = store.model(model.lineage)
+    assert found is not None
+    return found
+
+
+def observable(store: Store) -> dict[str, object]:
+    """Return everything that the port shows."""
+    tickets = store.tickets(TicketQuery(limit=1000))
+    lineages = [model.lineage for model in store.models()]
+    ledger = list(store.ledger())
+    return {
+        "tickets": list(tickets),
+        "open": list(store.open_tickets()),
+        "ids": {ticket.ticket_id: tuple(store.sample_ids(ticket.ticket_id)) for ticket in tickets},
+        "models": list(store.models()),
+        "active": list(store.active_runs()),
+        "releases": {lineage: list(store.releases(lineage)) for lineage in lineages},
+        "forgotten": {lineage: store.forgotten_rows(lineage) for lineage in lineages},
+        "ledger": ledger,
+        "totals": store.totals(NOW + timedelta(days=30, seconds=2)),
+    }
+
+
+# Records
+
+
+def test_an_empty_store_has_nothing(store: Store) -> None:
+    assert store.ticket("tkt-1") is None
+    assert store.ticket_by_request(TENANT, "request") is None
+    assert store.model(LINEAGE) is None
+    assert store.run("run-1") is None
+    assert store.sample_ids("tkt-1") in [(), []]
+    assert store.forgotten_rows(LINEAGE) == {}
+    assert [*store.ledger(), *store.models(), *store.active_runs(), *store.releases(LINEAGE)] == []
+
+
+def test_a_ticket_reads_back_as_it_was_saved_with_the_next_version(store: Store) -> None:
+    ticket = a_ticket()
+
+    assert saved(store, ticket) == replace(ticket, version=1)
+    assert store.ticket_by_request(ticket.tenant, ticket.request_id) == replace(ticket, version=1)
+
+
+def test_a_run_reads_back_as_it_was_saved_with_the_next_version(store: Store) -> None:
+    run = replace(
+        a_run(),
+        attempts=(an_attempt(1), an_attempt(2, verdict=Verdict.ACCEPT)),
+        verdict=Verdict.ACCEPT,
+        reason="π ≠ 3",
+        retry_at=NOW + timedelta(microseconds=1),
+        pathway_epoch=1,
+    )
+
+    assert saved_run(store, run) == replace(run, version=1)
+    assert saved_run(store, replace(run, version=1)).spec.run_id == run.run_id
+
+
+def test_a_lineage_and_its_releases_read_back_as_they_were_saved(store: Store) -> None:
+    model, releases = a_model(), (a_release(1), a_release(2))
+
+    assert saved_model(store, model) == replace(model, version=1)
+    store.save(Change(releases=releases))
+    assert list(store.releases(LINEAGE)) == [a_release(2), a_release(1)]
+
+
+def test_sample_ids_read_back_in_the_order_of_the_request(store: Store) -> None:
+    sample_ids = ("z", "a", "M", "\u00e4", "\u65e5\u672c", " ", "0", "'; DROP TABLE tickets; --")
+    saved(store, a_ticket(), *sample_ids)
+
+    assert tuple(store.sample_ids("tkt-0001")) == sample_ids
+
+
+def test_nothing_to_remember_is_saved_too(store: Store) -> None:
+    store.save(Change(models=(a_model(),), releases=(a_release(),), forgotten=((LINEAGE, 1, ()),)))
+    store.save(Change(tickets=(a_ticket(),), sample_ids=(("tkt-0001", ()),)))
+    store.save(Change())
+
+    assert store.forgotten_rows(LINEAGE) == {}
+    assert list(store.sample_ids("tkt-0001")) == []
+
+
+def test_forgotten_rows_are_kept_with_the_release_that_forgot_them(store: Store) -> None:
+    store.save(Change(models=(a_model(), a_model("other")), releases=(a_release(1), a_release(2))))
+    store.save(Change(forgotten=((LINEAGE, 1, (0, 7)), ("other", 3, (7,)))))
+    store.save(Change(forgotten=((LINEAGE, 2, (2**40,)),)))
+
+    assert store.forgotten_rows(LINEAGE) == {0: 1, 7: 1, 2**40: 2}
+    assert store.forgotten_rows("other") == {7: 3}
+
+
+# All or nothing
+
+
+@contextmanager
+def _unchanged(store: Store) -> Iterator[None]:
+    before = observable(store)
+    yield
+    assert observable(store) == before
+
+
+WHOLE = Change(
+    tickets=(a_ticket(2),),
+    sample_ids=(("tkt-0002", ("a", "b")),),
+    runs=(a_run(1, lineage="other"),),
+    models=(a_model("other"),),
+    releases=(a_release(1, lineage="other"),),
+    forgotten=(("other", 1, (1, 2)),),
+    entries=(a_draft(1), a_draft(2)),
+)
+FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
+    "stale ticket": (replace(WHOLE, tickets=(a_ticket(2), replace(a_ticket(1), version=7))), StaleVersionError),
+    "ticket that never was": (replace(WHOLE, tickets=(replace(a_ticket(3), version=1),)), StaleVersionError),
+    "request id": (replace(WHOLE, tickets=(replace(a_ticket(2), request_id="request-1"),)), RequestIdReusedError),
+    "stale run": (replace(WHOLE, runs=(replace(a_run(1), version=7),)), StaleVersionError),
+    "second active run": (replace(WHOLE, runs=(a_run(2),)), ActiveRunError),
+    "the same run": (replace(WHOLE, runs=(a_run(1),)), ActiveRunError),
+    "lineage": (replace(WHOLE, models=(a_model(),)), LineageExistsError),
+    "stale lineage": (replace(WHOLE, models=(a_model("other"), replace(a_model(), version=2))), StaleVersionError),
+    "release": (replace(WHOLE, releases=(a_release(1),)), StaleVersionError),
+    "forgotten": (replace(WHOLE, forgotten=(("other", 1, (3,)), (LINEAGE, 2, (4, 5)))), StaleVersionError),
+}
+
+
+@pytest.mark.parametrize(("change", "error"), FAILING.values(), ids=FAILING)
+def test_a_change_of_which_one_part_fails_leaves_nothing(
+    store: Store, change: Change, error: type[ServiceError]
+) -> None:
+    store.save(
+        Change(
+            tickets=(a_ticket(1),),
+            runs=(a_run(1),),
+            models=(a_model(),),
+            releases=(a_release(1),),
+            forgotten=((LINEAGE, 1, (5, 6)),),
+            entries=(a_draft(9),),
+        )
+    )
+
+    with _unchanged(store), pytest.raises(error):
+        store.save(change)
+    store.save(WHOLE)
+
+
+# Compare and swap
+
+
+def test_the_version_that_was_read_can_be_replaced_once(store: Store) -> None:
+    first = saved(store, a_ticket())
+    second = saved(store, replace(first, state=TicketState.SCHEDULED))
+
+    assert second == replace(first, state=TicketState.SCHEDULED, version=2)
+    with pytest.raises(StaleVersionError):
+        store.save(Change(tickets=(replace(first, state=TicketState.CANCELLED),)))
+    assert store.ticket(first.ticket_id) == second
+
+
+@pytest.mark.parametrize("kind", ["ticket", "run", "model"])
+def test_of_writers_at_once_one_replaces(store: Store, kind: str) -> None:
+    ticket, run, model = saved(store, a_ticket()), saved_run(store, a_run()), saved_model(store, a_model())
+
+    def write(number: int) -> bool:
+        changes = {
+            "ticket": Change(tickets=(replace(ticket, run_id=f"run-{number}"),), entries=(a_draft(number),)),
+            "run": Change(runs=(replace(run, reason=f"{number}"),), entries=(a_draft(number),)),
+            "model": Change(models=(replace(model, runs_started=number + 1),), entries=(a_draft(number),)),
+        }
+        try:
+            store.save(changes[kind])
+        except StaleVersionError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        assert sum(pool.map(write, range(WRITERS))) == 1
+    assert len(list(store.ledger())) == 1
+
+
+def test_a_request_id_belongs_to_one_ticket_of_its_tenant(store: Store) -> None:
+    saved(store, a_ticket(1))
+
+    with pytest.raises(RequestIdReusedError):
+        store.save(Change(tickets=(replace(a_ticket(2), request_id="request-1"),)))
+    saved(store, replace(a_ticket(3, tenant="other"), request_id="request-1"))
+    found = store.ticket_by_request("other", "request-1")
+    assert found is not None
+    assert found.ticket_id == "tkt-0003"
+
+
+def test_of_requests_at_once_with_one_id_one_is_stored(store: Store) -> None:
+    def submit(number: int) -> bool:
+        ticket = replace(a_ticket(number), request_id="the same")
+        try:
+            store.save(Change(tickets=(ticket,), sample_ids=((ticket.ticket_id, ("a",)),), entries=(a_draft(number),)))
+        except RequestIdReusedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        assert sum(pool.map(submit, range(WRITERS))) == 1
+    assert len(store.tickets(TicketQuery())) == len(list(store.ledger())) == 1
+
+
+def test_a_lineage_has_one_active_run(store: Store) -> None:
+    first = saved_run(store, a_run(1))
+
+    with pytest.raises(ActiveRunError):
+        store.save(Change(runs=(a_run(2),)))
+    saved_run(store, a_run(1, lineage="other"))
+    saved_run(store, enter(first, RunPhase.FAILED, NOW))
+    second = saved_run(store, a_run(2))
+    assert second.run_id in {run.run_id for run in store.active_runs()}
+
+
+def test_of_runs_opened_at_once_one_is_stored(store: Store) -> None:
+    def open_run(sequence: int) -> bool:
+        try:
+            store.save(Change(runs=(a_run(sequence + 1),), entries=(a_draft(sequence),)))
+        except ActiveRunError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        assert sum(pool.map(open_run, range(WRITERS))) == 1
+    assert len(store.active_runs()) == len(list(store.ledger())) == 1
+
+
+# Lists
+
+
+def test_active_runs_are_those_that_are_not_closed(store: Store) -> None:
+    for sequence, phase in enumerate(RunPhase, start=1):
+        saved_run(store, replace(a_run(sequence, lineage=f"lineage-{sequence}"), phase=phase))
+
+    assert {run.phase for run in store.active_runs()} == {phase for phase in RunPhase if PHASE_ORDER[phase]}
+
+
+def test_open_tickets_are_those_that_are_not_closed_oldest_first(store: Store) -> None:
+    for number, state in reversed(list(enumerate(TicketState, start=1))):
+        saved(store, replace(a_ticket(number), state=state))
+
+    found = store.open_tickets()
+    assert [ticket.ticket_id for ticket in found] == sorted(ticket.ticket_id for ticket in found)
+    assert {ticket.state for ticket in found} == set(TicketState) - TERMINAL_STATES
+
+
+def test_tickets_are_listed_newest_first_by_tenant_lineage_and_state(store: Store) -> None:
+    saved(store, a_ticket(1))
+    saved(store, a_ticket(2, tenant="other"))
+    saved(store, a_ticket(3, lineage="other"))
+    saved(store, replace(a_ticket(4), state=TicketState.SUCCEEDED))
+
+    def listed(query: TicketQuery) -> list[str]:
+        return [ticket.ticket_id[-1] for ticket in store.tickets(query)]
+
+    assert listed(TicketQuery()) == ["4", "3", "2", "1"]
+    assert listed(TicketQuery(tenant=TENANT)) == ["4", "3", "1"]
+    assert listed(TicketQuery(tenant=TENANT, lineage=LINEAGE)) == ["4", "1"]
+    assert listed(TicketQuery(states=frozenset({TicketState.ACCEPTED, TicketState.REJECTED}))) == ["3", "2", "1"]
+    assert listed(TicketQuery(limit=2)) == ["4", "3"]
+
+
+def test_pages_miss_nothing_and_repeat_nothing_while_tickets_come_in(store: Store) -> None:
+    # Tickets of one and the same instant are told apart by their ids.
+    for number in range(10, 17):
+        saved(store, replace(a_ticket(number), received_at=NOW + timedelta(seconds=number // 3)))
+    there_before = {ticket.ticket_id for ticket in store.tickets(TicketQuery())}
+
+    seen: list[str] = []
+    query, newcomer = TicketQuery(limit=2), 100
+    while page := store.tickets(query):
+        seen += [ticket.ticket_id for ticket in page]
+        query = replace(query, after=(page[-1].received_at, page[-1].ticket_id))
+        saved(store, a_ticket(newcomer := newcomer + 1))
+
+    assert len(seen) == len(set(seen))
+    assert set(seen) == there_before
+
+
+# Ledger
+
+
+def test_entries_are_chained_in_the_order_of_their_changes(store: Store) -> None:
+    store.save(Change(entries=(a_draft(1), a_draft(2))))
+    store.save(Change(entries=(a_draft(3),)))
+
+    entries = list(store.ledger())
+    assert [entry.sequence for entry in entries] == [1, 2, 3]
+    assert [entry.subject for entry in entries] == ["tkt-0001", "tkt-0002", "tkt-0003"]
+    assert verify_chain(entries) == 3
+
+
+def test_an_entry_reads_back_exactly(store: Store) -> None:
+    draft = replace(
+        a_draft(), payload={"pi": 3.141592653589793, "tiny": 5e-324, "minus": -1, "\u00e4": "\u2713", "none": None}
+    )
+    store.save(Change(entries=(draft,)))
+
+    (entry,) = store.ledger()
+    assert (entry.at, entry.actor, entry.kind, entry.subject) == (draft.at, draft.actor, draft.kind, draft.subject)
+    assert dict(entry.payload) == draft.payload
+
+
+def test_a_failed_change_leaves_no_gap_in_the_chain(store: Store) -> None:
+    store.save(Change(tickets=(a_ticket(),), entries=(a_draft(1),)))
+    with pytest.raises(RequestIdReusedError):
+        store.save(Change(tickets=(replace(a_ticket(), ticket_id="tkt-other"),), entries=(a_draft(2),)))
+    store.save(Change(entries=(a_draft(3),)))
+
+    entries = list(store.ledger())
+    assert [entry.sequence for entry in entries] == [1, 2]
+    assert verify_chain(entries) == 2
+
+
+def test_the_ledger_is_read_from_anywhere_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.adapters.sql_store._LEDGER_PAGE", 3)
+    for number in range(8):
+        store.save(Change(entries=(a_draft(number),)))
+
+    for after in range(10):
+        assert [entry.sequence for entry in store.ledger(after)] == list(range(after + 1, 9))
+
+
+def test_appends_at_once_leave_one_unbroken_chain(store: Store) -> None:
+    each = 12
+    barrier = threading.Barrier(WRITERS)
+
+    def append(writer: int) -> None:
+        barrier.wait()
+        for number in range(each):
+            store.save(Change(entries=(a_draft(1000 * writer + number), a_draft(1000 * writer + number + 500))))
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(append, range(WRITERS)))
+
+    entries = list(store.ledger())
+    assert verify_chain(entries) == 2 * each * WRITERS
+    assert len({entry.subject for entry in entries}) == 2 * each * WRITERS
+    _require_pairs_together(entries)
+
+
+def _require_pairs_together(entries: list[LedgerEntry]) -> None:
+    for first, second in zip(entries[::2], entries[1::2], strict=True):
+        assert int(second.subject[4:]) == int(first.subject[4:]) + 500, "two changes are mixed"
+
+
+def test_readers_beside_a_writer_see_whole_changes(store: Store) -> None:
+    saved_model(store, a_model())
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for number in range(2, 30):
+                release, forgotten = a_release(number), ((LINEAGE, number, (2 * number, 2 * number + 1)),)
+                store.save(Change(releases=(release,), forgotten=forgotten))
+        finally:
+            done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not done.is_set():
+            assert len(store.forgotten_rows(LINEAGE)) % 2 == 0
+        writing.result()
+
+
+# Totals
+
+
+def test_totals_of_nothing_are_empty(store: Store) -> None:
+    assert store.totals(NOW) == StoreTotals(
+        tickets=(), submitted=(), closed=(), runs=(), oldest_open=None, earliest_due=None, overdue=0,
+        completion_seconds=(), last_success=(), verdicts=(), forgotten=(),
+    )  # fmt: skip
+
+
+def test_totals_count_what_is_there(store: Store) -> None:
+    first, second, third = (saved(store, a_ticket(number)) for number in (1, 2, 3))
+    closed = replace(second, state=TicketState.CANCELLED, closed_at=second.received_at + timedelta(seconds=1.5))
+    store.save(Change(tickets=(closed,)))
+    run = replace(a_run(), phase=RunPhase.COMMITTED, closed_at=NOW, attempts=(an_attempt(1), an_attempt(2)))
+    saved_run(store, run)
+
+    totals = store.totals(first.due_at + timedelta(microseconds=1))
+    assert totals.tickets == (("accepted", 2), ("cancelled", 1))
+    assert totals.submitted == (("gdpr", "inline", 3),)
+    assert totals.closed == (("cancelled", "none", 1),)
+    assert totals.runs == (("committed", 1),)
+    assert (totals.oldest_open, totals.earliest_due) == (first.received_at, first.due_at)
+    assert totals.overdue == 1
+    assert totals.completion_seconds == (1.5,)
+    assert totals.last_success == ((LINEAGE, NOW),)
+    assert totals.verdicts == (("REJECT", 2),)
+    assert third.due_at > first.due_at
+
+
+# Both stores agree
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[tuple[str, int, int]]:
+    kinds = ["submit", "move", "stale", "open", "phase", "register", "release", "forget", "note"]
+    return draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 4), st.integers(0, 4)), max_size=40))
+
+
+def change_of(store: Store, step: tuple[str, int, int], serial: int) -> Change:
+    """Return the change that a step makes of what the store has now."""
+    kind, one, two = step
+    lineage = f"lineage-{one}"
+    tickets, model = store.tickets(TicketQuery()), store.model(lineage)
+    ticket = tickets[one % len(tickets)] if tickets else None
+    note = (a_draft(serial),)
+    match kind:
+        case "submit":
+            new = replace(a_ticket(serial, lineage=lineage), request_id=f"request-{two}")
+            return Change(tickets=(new,), sample_ids=((new.ticket_id, (f"s{serial}", "s")),), entries=note)
+        case "move" if ticket is not None:
+            events = [event for state, event in TRANSITIONS if state is ticket.state]
+            if not events:
+                return Change()
+            moved = advance(ticket, events[two % len(events)], NOW + timedelta(days=serial))
+            return Change(tickets=(moved,), entries=note)
+        case "stale" if ticket is not None:
+            return Change(tickets=(replace(ticket, version=ticket.version + two - 1),), entries=note)
+        case "open":
+            return Change(runs=(a_run(serial + 1, lineage=lineage),), entries=note)
+        case "phase" if active := [run for run in store.active_runs() if run.lineage == lineage]:
+            phases = sorted(PHASE_ORDER[active[0].phase])
+            attempted = replace(active[0], attempts=(*active[0].attempts, an_attempt(serial)))
+            return Change(runs=(enter(attempted, phases[two % len(phases)], NOW + timedelta(hours=serial)),))
+        case "register":
+            return Change(models=(a_model(lineage),), releases=(a_release(1, lineage=lineage),), entries=note)
+        case "release" if model is not None:
+            return Change(models=(replace(model, current_release=two),), releases=(a_release(two, lineage=lineage),))
+        case "forget" if model is not None:
+            return Change(forgotten=((lineage, two, (two, two + 1, 10 * serial)),))
+        case _:
+            return Change(entries=note)
+
+
+def outcome(store: Store, change: Change) -> type[Exception] | None:
+    try:
+        store.save(change)
+    except ServiceError as error:
+        return type(error)
+    return None
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps())
+def test_the_same_changes_have_the_same_outcome_on_every_store(steps: list[tuple[str, int, int]]) -> None:
+    memory, sqlite = MemoryStore(), connect_store("sqlite://")
+    for serial, step in enumerate(steps):
+        change = change_of(memory, step, serial)
+        assert outcome(sqlite, change) == outcome(memory, change), step
+
+    assert observable(sqlite) == observable(memory)
+    assert verify_chain(sqlite.ledger()) == len(list(memory.ledger()))
+    sqlite.close()
+
+
+# The database
+
+
+def test_everything_is_there_after_the_store_was_opened_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    first = connect_store(url)
+    first.save(WHOLE)
+    before = observable(first)
+    first.close()
+
+    second = connect_store(url)
+    assert observable(second) == before
+    second.save(Change(entries=(a_draft(7),)))
+    assert verify_chain(second.ledger()) == 3
+    second.close()
+
+
+def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    one, other = connect_store(url), connect_store(url)
+    ticket = saved(one, a_ticket())
+
+    assert other.ticket(ticket.ticket_id) == ticket
+    other.save(Change(tickets=(replace(ticket, state=TicketState.SCHEDULED),), entries=(a_draft(1),)))
+    with pytest.raises(StaleVersionError):
+        one.save(Change(tickets=(ticket,), entries=(a_draft(2),)))
+    one.save(Change(entries=(a_draft(3),)))
+    assert verify_chain(other.ledger()) == 2
+    one.close()
+    other.close()
+
+
+def test_migrating_again_changes_nothing(sql_store: SqlStore) -> None:
+    sql_store.save(WHOLE)
+    with _unchanged(sql_store):
+        sql_store.migrate()
+
+
+def test_the_revisions_make_the_tables_of_the_code(sql_store: SqlStore) -> None:
+    expected = sa.create_engine("sqlite://")
+    METADATA.create_all(expected)
+
+    assert _statements(sql_store._engine) == _statements(expected)
+    expected.dispose()
+
+
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+def test_alembic_finds_nothing_left_to_migrate(sql_store: SqlStore) -> None:
+    with sql_store._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, METADATA) == []
+
+
+def _statements(engine: sa.Engine) -> dict[str, str]:
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(query).all()
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///{0}/none/store.db", "sqlite:///{0}", "sqlite:///file:{0}/none?mode=ro&uri=true"]
+)
+def test_a_database_that_cannot_be_opened_is_unavailable(tmp_path: Path, url: str) -> None:
+    with pytest.raises(StoreUnavailableError, match="cannot be reached or written"):
+        connect_store(url.format(tmp_path))
+
+
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"weights, not rows. " * 500)
+
+    with pytest.raises(StoreUnavailableError):
+        connect_store(f"sqlite:///{tmp_path}/store.db")
+
+
+def test_on_a_full_disk_a_change_is_refused_and_nothing_is_lost(sql_store: SqlStore, tmp_path: Path) -> None:
+    sql_store.save(WHOLE)
+    large = tuple(f"sample-{number:0100d}" for number in range(5000))
+
+    with _unchanged(sql_store), _largest_file(200_000), pytest.raises(StoreUnavailableError):
+        saved(sql_store, a_ticket(1), *large)
+    saved(sql_store, a_ticket(1), *large)
+    assert tuple(sql_store.sample_ids("tkt-0001")) == large
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "actor = 'somebody'", "kind = 'released'", "kind = 'rubbish'", "subject = 'tkt-9'", "at = at + 1",
+        "payload = '{}'", "payload = 'rubbish'", "payload = '{\"a\": NaN}'", "payload_digest = 'x'",
+        "previous_digest = 'x'", "digest = 'x'", "sequence = 9",
+    ],
+)  # fmt: skip
+def test_a_ledger_that_was_changed_in_the_database_does_not_verify(sql_store: SqlStore, tampering: str) -> None:
+    sql_store.save(Change(entries=(a_draft(1), a_draft(2), a_draft(3))))
+    with sql_store._engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE ledger SET {tampering} WHERE sequence = 2")
+
+    with pytest.raises(LedgerBrokenError):
+        verify_chain(sql_store.ledger())
+
+
+@contextmanager
+def _largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: what the process sees is what a full disk gives."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

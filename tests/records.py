@@ -1,0 +1,121 @@
+"""Records of the service as plain values; a test changes what it is about with `dataclasses.replace`."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+from mcu_core.config import ArchitectureConfig, RetrainConfig, TrainConfig, UnlearningConfig, default_ladder
+from mcu_core.report import AttemptSummary, Verdict
+from service.domain.deadline import Regime
+from service.domain.ledger import LedgerDraft, LedgerKind
+from service.domain.manifest import Manifest
+from service.domain.model import Model
+from service.domain.release import Release
+from service.domain.run import RunPhase, RunSpec, UnlearningRun
+from service.domain.ticket import IdSource, Ticket
+from tests.measurements import POLICY
+
+NOW = datetime(2026, 11, 3, 12, 30, 15, 123456, tzinfo=UTC)
+TENANT = "acme"
+LINEAGE = "fashion-classifier"
+ARCHITECTURE = ArchitectureConfig(
+    name="preresnet20", classes=10, channels=1, image_size=28, mean=(0.2860,), std=(0.3530,)
+)
+RECIPE = RetrainConfig(train=TrainConfig(epochs=3, learning_rate=0.1))
+
+
+def digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+MANIFEST = Manifest(digest=digest_of("manifest"), rows=30, train_rows=20, heldout_rows=10, label_max=9)
+
+SPEC = RunSpec(
+    lineage=LINEAGE,
+    sequence=1,
+    base_release=1,
+    base_model_digest=digest_of("original"),
+    architecture=ARCHITECTURE,
+    baseline_train_accuracy=None,
+    manifest_digest=MANIFEST.digest,
+    resolution_digest=digest_of("resolution"),
+    forget_count=3,
+    config=UnlearningConfig(ladder=default_ladder(RECIPE)),
+    policy=POLICY,
+    seed=1,
+)
+
+
+def a_ticket(number: int = 1, *, lineage: str = LINEAGE, tenant: str = TENANT) -> Ticket:
+    """Return the ticket of that number; each was received a second after the one before it."""
+    received_at = NOW + timedelta(seconds=number)
+    return Ticket(
+        ticket_id=f"tkt-{number:04d}",
+        tenant=tenant,
+        lineage=lineage,
+        request_id=f"request-{number}",
+        payload_digest=digest_of(f"payload {number}"),
+        ids_commitment=digest_of(f"ids {number}"),
+        source=IdSource.INLINE,
+        sample_count=3,
+        regime=Regime.GDPR,
+        received_at=received_at,
+        due_at=received_at + timedelta(days=30),
+    )
+
+
+def a_model(lineage: str = LINEAGE) -> Model:
+    return Model(
+        lineage=lineage,
+        tenant=TENANT,
+        architecture=ARCHITECTURE,
+        manifest=MANIFEST,
+        weights_digest=SPEC.base_model_digest,
+        recipe=RECIPE,
+        baseline_train_accuracy=0.1 + 0.2,
+        registered_at=NOW,
+    )
+
+
+def a_release(number: int = 1, *, lineage: str = LINEAGE) -> Release:
+    return Release(
+        lineage=lineage,
+        number=number,
+        weights_digest=digest_of(f"weights {number}"),
+        report_digest=None if number == 1 else digest_of(f"report {number}"),
+        run_id=None if number == 1 else f"run-{number}",
+        ticket_ids=(),
+        forget_count=0,
+        created_at=NOW,
+    )
+
+
+def a_run(sequence: int = 1, *, lineage: str = LINEAGE) -> UnlearningRun:
+    spec = SPEC.model_copy(update={"sequence": sequence, "lineage": lineage})
+    return UnlearningRun(
+        run_id=spec.run_id,
+        lineage=lineage,
+        tenant=TENANT,
+        spec=spec,
+        ticket_ids=("tkt-0001",),
+        phase=RunPhase.PENDING,
+        created_at=NOW,
+        phase_since=NOW,
+    )
+
+
+def an_attempt(
+    epoch: int, *, rung: int = 0, rung_kind: str = "mcu", verdict: Verdict = Verdict.REJECT
+) -> AttemptSummary:
+    return AttemptSummary(
+        attempt=epoch, rung=rung, rung_kind=rung_kind, verdict=verdict, report_digest=digest_of(f"report {epoch}")
+    )
+
+
+def a_draft(number: int = 1) -> LedgerDraft:
+    return LedgerDraft(
+        at=NOW + timedelta(microseconds=number),
+        actor="controller",
+        kind=LedgerKind.TICKET_CHANGED,
+        subject=f"tkt-{number:04d}",
+        payload={"event": "schedule", "number": number, "share": number / 7, "last": False, "reason": None},
+    )

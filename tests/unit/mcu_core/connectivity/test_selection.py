@@ -1,0 +1,173 @@
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcu_core.config import PointPolicy, SelectionConfig
+from mcu_core.connectivity.selection import align_in_window, choose_point, choose_untried, effective_region
+from mcu_core.connectivity.sweep import path_point
+from mcu_core.errors import ConfigurationError
+from mcu_core.report import PathPoint, References
+
+REFERENCES = References(train_accuracy=1.0, validation_accuracy=0.8)
+
+
+class Curve:
+    """A pathway of known accuracies that remembers where it was measured."""
+
+    def __init__(self, forget: Callable[[float], float], retain: Callable[[float], float] = lambda _: 1.0) -> None:
+        self._forget, self._retain = forget, retain
+        self.calls: list[list[float]] = []
+
+    def __call__(self, positions: Sequence[float]) -> tuple[PathPoint, ...]:
+        self.calls.append(list(positions))
+        return tuple(
+            path_point(t, forget=self._forget(t), retain=self._retain(t), validation=0.8, references=REFERENCES)
+            for t in positions
+        )
+
+
+def test_the_gap_is_the_mean_of_both_distances() -> None:
+    point = path_point(0.5, forget=0.9, retain=0.96, validation=0.1, references=REFERENCES)
+    assert point.gap == pytest.approx((0.1 + 0.04) / 2)
+
+
+@given(st.floats(0.77, 0.99))
+def test_the_optimum_of_a_cubic_is_found_within_the_grid(best: float) -> None:
+    curve = Curve(lambda t: 0.8 + 0.3 * (best - t) + 2.0 * (best - t) ** 3)  # A_v is crossed at `best`
+    choice = choose_point(curve, REFERENCES, SelectionConfig())
+    assert choice.t == pytest.approx(best, abs=0.25 / 25 / 2 + 1e-6)
+
+
+def test_accuracies_are_interpolated_and_not_the_gap() -> None:
+    """The gap of a straight line has a kink that no cubic through four of its points finds."""
+    curve = Curve(lambda t: 0.8 + (0.86 - t))
+    assert choose_point(curve, REFERENCES, SelectionConfig()).t == pytest.approx(0.86, abs=1e-9)
+
+
+def test_four_points_and_the_estimated_optimum_are_evaluated() -> None:
+    curve = Curve(lambda t: 0.8 + (0.86 - t))
+    choice = choose_point(curve, REFERENCES, SelectionConfig())
+    assert [point.t for point in choice.evaluated] == pytest.approx([0.75, 5 / 6, 11 / 12, 1.0, 0.86])
+
+
+def test_sweep_and_window_are_measured_in_one_pass() -> None:
+    curve = Curve(lambda t: 0.8 + (0.86 - t))
+    choose_point(curve, REFERENCES, SelectionConfig())
+    assert [len(call) for call in curve.calls] == [24, 1]
+
+
+def test_an_estimate_that_turns_out_worse_is_not_chosen() -> None:
+    def forget(t: float) -> float:
+        return 0.81 if abs(t - 1.0) < 1e-9 else 0.8 + (0.86 - t) + (0.5 if abs(t - 0.86) < 0.02 else 0.0)
+
+    choice = choose_point(Curve(forget), REFERENCES, SelectionConfig())
+    assert choice.t == min(choice.evaluated, key=lambda point: point.gap).t
+    assert choice.t != pytest.approx(0.86, abs=0.02)
+
+
+@pytest.mark.parametrize("best", [0.66, 0.42, 0.1])
+def test_the_window_is_extended_leftwards_when_the_optimum_sits_on_its_edge(best: float) -> None:
+    choice = choose_point(Curve(lambda t: 0.8 + 0.2 * (best - t)), REFERENCES, SelectionConfig())
+    assert choice.t == pytest.approx(best, abs=0.02)
+
+
+def test_the_original_is_never_chosen() -> None:
+    choice = choose_point(Curve(lambda t: 0.8 + 0.1 * t, lambda t: 1.0 - t), REFERENCES, SelectionConfig())
+    assert choice.t >= 1 / 19 - 1e-9
+
+
+def test_the_window_alone_decides_the_balanced_choice() -> None:
+    curve = Curve(lambda t: 0.8 if t < 0.3 else 1.0 - 0.1 * t)
+    window = curve(np.linspace(0.75, 1.0, 4).tolist())
+    evaluated = align_in_window(curve, window, REFERENCES, SelectionConfig())
+    assert choose_point(curve, REFERENCES, SelectionConfig()).t in {point.t for point in evaluated}
+
+
+def sweep_of(gap: Callable[[float], float], points: int = 20) -> list[PathPoint]:
+    return [
+        PathPoint(t=t, forget_accuracy=0.0, retain_accuracy=0.0, validation_accuracy=0.0, gap=gap(t))
+        for t in np.linspace(0.0, 1.0, points).tolist()
+    ]
+
+
+def test_the_region_of_a_parabola_is_one_interval() -> None:
+    (region,) = effective_region(sweep_of(lambda t: (t - 0.7) ** 2))
+    assert (region.start, region.end) == pytest.approx((0.4, 1.0), abs=1e-6)
+
+
+def test_the_region_may_have_several_parts() -> None:
+    first, second = effective_region(sweep_of(lambda t: 0.5 + 0.1 * float(np.cos(4 * np.pi * t)) * (1.2 - t), 60))
+    assert first.end < second.start
+
+
+def test_no_region_where_no_point_beats_the_end() -> None:
+    assert effective_region(sweep_of(lambda t: 1.0 - t)) == ()
+
+
+@given(st.lists(st.floats(0.0, 0.5), min_size=4, max_size=30))
+def test_the_region_agrees_with_every_measured_point(gaps: list[float]) -> None:
+    positions = np.linspace(0.0, 1.0, len(gaps)).tolist()
+    sweep = [
+        PathPoint(t=t, forget_accuracy=0.0, retain_accuracy=0.0, validation_accuracy=0.0, gap=gap)
+        for t, gap in zip(positions, gaps, strict=True)
+    ]
+    region = effective_region(sweep)
+    assert all(first.end < second.start for first, second in pairwise(region))
+    for point in sweep:
+        distance = sweep[-1].gap - point.gap
+        inside = any(part.start - 1e-6 <= point.t <= part.end + 1e-6 for part in region)
+        if abs(distance) > 1e-3:  # nearer than that, a root may lie on either side of the point
+            assert inside == (distance > 0)
+
+
+def point(t: float, forget: float, retain: float) -> PathPoint:
+    return path_point(t, forget=forget, retain=retain, validation=0.8, references=REFERENCES)
+
+
+POINTS = (
+    point(0.0, 1.0, 1.0),
+    point(0.3, 0.97, 1.0),
+    point(0.6, 0.86, 0.99),
+    point(0.8, 0.78, 0.985),
+    point(0.9, 0.60, 0.985),
+    point(1.0, 0.80, 0.90),
+)
+
+
+def choose(policy: PointPolicy, *tried: float, points: Sequence[PathPoint] = POINTS) -> float:
+    region = effective_region(points) if len(points) >= 4 else ()
+    return choose_untried(points, region, REFERENCES, SelectionConfig(policy=policy), tried=tried).t
+
+
+def test_privacy_first_takes_the_point_nearest_to_unseen_data_whose_utility_is_in_bounds() -> None:
+    assert choose(PointPolicy.PRIVACY_FIRST) == 0.8
+
+
+def test_privacy_first_goes_on_to_the_next_when_that_was_tried() -> None:
+    assert choose(PointPolicy.PRIVACY_FIRST, 0.8) == 0.6
+
+
+def test_privacy_first_prefers_the_better_of_both_sides_to_over_forgetting() -> None:
+    assert choose(PointPolicy.PRIVACY_FIRST, 0.8, 0.6) == 0.3  # .97 is nearer to .80 than .60 is
+
+
+def test_privacy_first_falls_back_to_the_gap_when_no_utility_is_in_bounds() -> None:
+    points = [point(0.5, 0.9, 0.5), point(0.7, 0.8, 0.4), point(1.0, 0.7, 0.7)]
+    assert choose(PointPolicy.PRIVACY_FIRST, points=points) == 1.0
+
+
+def test_utility_first_takes_the_highest_retain_accuracy_of_the_region() -> None:
+    assert choose(PointPolicy.UTILITY_FIRST) == 0.6
+
+
+def test_a_point_right_beside_a_tried_one_counts_as_tried() -> None:
+    assert choose(PointPolicy.PRIVACY_FIRST, 0.79) == 0.6
+
+
+def test_when_everything_was_tried_it_says_so() -> None:
+    with pytest.raises(ConfigurationError, match="were tried"):
+        choose(PointPolicy.BALANCED, 0.3, 0.6, 0.8, 0.9, 1.0)

@@ -1,0 +1,92 @@
+"""What holds for every unlearning method."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from mcu_core.config import MethodConfig
+from mcu_core.inference import accuracy, reestimate_batchnorm
+from mcu_core.methods import name_of, unlearn
+from mcu_core.models import state_of
+from mcu_core.runtime import Runtime, stream
+from mcu_core.types import Problem, ProgressUpdate, State
+from tests.cases import METHODS, MethodCase, tiny_runtime
+
+Run = Callable[[MethodCase], State]
+
+
+@pytest.fixture(scope="module")
+def run(problem: Problem) -> Run:
+    done: dict[str, State] = {}
+
+    def cached(case: MethodCase) -> State:
+        if case.name not in done:
+            done[case.name] = unlearn(problem, case.config, stream(1, "test"), runtime=tiny_runtime(problem.data))
+        return done[case.name]
+
+    return cached
+
+
+each = pytest.mark.parametrize("case", METHODS, ids=[case.name for case in METHODS])
+
+
+@each
+def test_the_result_has_the_tensors_of_the_original(problem: Problem, run: Run, case: MethodCase) -> None:
+    state = run(case)
+    for before, after in ((problem.original.params, state.params), (problem.original.buffers, state.buffers)):
+        assert list(after) == list(before)
+        for name, tensor in after.items():
+            assert (tensor.shape, tensor.dtype, tensor.device) == (
+                before[name].shape,
+                before[name].dtype,
+                before[name].device,
+            )
+            assert bool(tensor.isfinite().all())
+            assert not tensor.requires_grad
+
+
+@each
+def test_the_same_generator_gives_the_same_bits(problem: Problem, runtime: Runtime, run: Run, case: MethodCase) -> None:
+    torch.rand(3)  # the global random state plays no part
+    again = unlearn(problem, case.config, stream(1, "test"), runtime=runtime)
+    for name, tensor in run(case).params.items():
+        assert torch.equal(tensor, again.params[name])
+
+
+@each
+def test_problem_model_and_random_state_are_unchanged(problem: Problem, runtime: Runtime, case: MethodCase) -> None:
+    watched = {**problem.original.params, **problem.original.buffers}
+    before = {name: tensor.clone() for name, tensor in watched.items()}
+    model = state_of(problem.model)
+    random = torch.get_rng_state()
+    unlearn(problem, case.config, stream(1, "test"), runtime=runtime)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in watched.items())
+    assert all(torch.equal(tensor, model.params[name]) for name, tensor in state_of(problem.model).params.items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+@each
+def test_memorised_labels_are_forgotten_and_the_others_kept(
+    problem: Problem, runtime: Runtime, run: Run, case: MethodCase
+) -> None:
+    assert accuracy(runtime, problem.original, problem.forget) == 1.0
+    state = reestimate_batchnorm(runtime, run(case), problem.retain)
+    assert accuracy(runtime, state, problem.forget) < 0.7  # guessing gives .33
+    assert accuracy(runtime, state, problem.retain) >= case.least_retain_accuracy
+
+
+@each
+def test_progress_counts_every_step(problem: Problem, runtime: Runtime, case: MethodCase) -> None:
+    seen: list[ProgressUpdate] = []
+    unlearn(problem, case.config, stream(1, "test"), runtime=runtime, progress=seen.append)
+    assert [update.step for update in seen if update.epoch == 0] == list(range(1, seen[0].steps + 1))
+    assert len({update.phase for update in seen}) == 1
+
+
+@each
+def test_the_configuration_survives_json(case: MethodCase) -> None:
+    adapter: TypeAdapter[MethodConfig] = TypeAdapter(MethodConfig)
+    assert adapter.validate_json(adapter.dump_json(case.config)) == case.config
+    assert name_of(case.config)

@@ -1,0 +1,204 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mcu_core.config import ArchitectureConfig, Schedule, TrainConfig
+from mcu_core.data import PlainBatches
+from mcu_core.errors import DivergedError
+from mcu_core.losses import cross_entropy
+from mcu_core.models import state_of
+from mcu_core.runtime import Runtime, stream
+from mcu_core.training import Epoch, learning_rate, mean_gradient, minimise
+from mcu_core.types import Batch, Phase, Problem, ProgressUpdate, State
+from tests.cases import tiny_data, tiny_runtime
+
+CONFIG = TrainConfig(epochs=2, learning_rate=0.05, momentum=0.9, weight_decay=0.01, batch_size=40)
+
+
+def batches(runtime: Runtime, size: int = 40) -> PlainBatches:
+    return PlainBatches(reader=runtime.reader, rows=torch.arange(100), size=size)
+
+
+def train(runtime: Runtime, start: State, config: TrainConfig = CONFIG, seed: int = 0, **more: object) -> State:
+    return minimise(
+        runtime,
+        start,
+        cross_entropy,
+        batches(runtime),
+        config,
+        rng=stream(seed, "test"),
+        phase=Phase.RETRAIN,
+        lower="the rate",
+        **more,  # type: ignore[arg-type]  # keyword arguments of minimise
+    )
+
+
+def equal(first: State, second: State) -> bool:
+    return all(torch.equal(tensor, second.params[name]) for name, tensor in first.params.items()) and all(
+        torch.equal(tensor, second.buffers[name]) for name, tensor in first.buffers.items()
+    )
+
+
+def test_it_does_what_torch_does_to_a_module(problem: Problem, runtime: Runtime) -> None:
+    trained = train(runtime, problem.original)
+    network = runtime.network().train()
+    network.load_state_dict({**problem.original.params, **problem.original.buffers})
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
+    rng = stream(0, "test")
+    torch.randint(2**62, (), generator=rng)  # the seed of dropout
+    for _ in range(2):
+        for batch in batches(runtime).draw(rng):
+            optimiser.zero_grad()
+            functional.cross_entropy(network(batch.images), batch.labels).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    expected = state_of(network)
+    for name, tensor in trained.params.items():
+        torch.testing.assert_close(tensor, expected.params[name], atol=1e-4, rtol=1e-3)  # other memory layouts
+    for name, tensor in trained.buffers.items():
+        torch.testing.assert_close(tensor, expected.buffers[name], atol=1e-4, rtol=1e-3)
+
+
+def test_tensors_off_the_mask_are_bit_identical_with_momentum_and_weight_decay(
+    problem: Problem, runtime: Runtime
+) -> None:
+    mask = frozenset(name for name in problem.original.params if "conv2" in name)
+    trained = train(runtime, problem.original, mask=mask)
+    for name, tensor in trained.params.items():
+        assert torch.equal(tensor, problem.original.params[name]) == (name not in mask)
+
+
+def test_the_same_seed_gives_the_same_bits(problem: Problem, runtime: Runtime) -> None:
+    assert equal(train(runtime, problem.original), train(runtime, problem.original))
+
+
+def test_another_seed_gives_other_bits(problem: Problem, runtime: Runtime) -> None:
+    assert not equal(train(runtime, problem.original), train(runtime, problem.original, seed=1))
+
+
+def test_nothing_outside_is_changed(problem: Problem, runtime: Runtime) -> None:
+    model_before, start_before = state_of(runtime.model), replace(problem.original)
+    copies = {name: tensor.clone() for name, tensor in {**start_before.params, **start_before.buffers}.items()}
+    random_before = torch.get_rng_state()
+    training_before = [module.training for module in runtime.model.modules()]
+    train(runtime, problem.original)
+    assert equal(state_of(runtime.model), model_before)
+    for name, tensor in {**problem.original.params, **problem.original.buffers}.items():
+        assert torch.equal(tensor, copies[name])
+    assert torch.equal(torch.get_rng_state(), random_before)
+    assert [module.training for module in runtime.model.modules()] == training_before
+
+
+class _Dropping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        result: Tensor = self.head(functional.dropout(images.flatten(1), 0.5, self.training))
+        return result
+
+
+def test_dropout_is_seeded_and_leaves_the_global_random_state(runtime: Runtime) -> None:
+    dropping = replace(runtime, model=_Dropping())
+    start = state_of(dropping.model)
+    before = torch.get_rng_state()
+    first = train(dropping, start)
+    torch.rand(3)
+    assert equal(first, train(dropping, start))
+    torch.set_rng_state(before)
+
+
+def test_a_loss_that_is_not_finite_says_what_to_lower(problem: Problem, runtime: Runtime) -> None:
+    def broken(logits: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(logits, batch) * math.inf
+
+    with pytest.raises(DivergedError, match=r"epoch 1 of 2 .* lower the rate"):
+        minimise(
+            runtime,
+            problem.original,
+            broken,
+            batches(runtime),
+            CONFIG,
+            rng=stream(0, "test"),
+            phase=Phase.RETRAIN,
+            lower="the rate",
+        )
+
+
+def test_training_ends_when_the_hook_says_so(problem: Problem, runtime: Runtime) -> None:
+    seen: list[Epoch] = []
+
+    def after(epoch: Epoch) -> bool:
+        seen.append(epoch)
+        return len(seen) == 2
+
+    train(runtime, problem.original, CONFIG.model_copy(update={"epochs": 9}), after_epoch=after)
+    assert [epoch.index for epoch in seen] == [0, 1]
+    assert all(0.5 < epoch.accuracy <= 1.0 and math.isfinite(epoch.loss) for epoch in seen)
+
+
+def test_progress_is_told_at_every_step(problem: Problem, runtime: Runtime) -> None:
+    seen: list[ProgressUpdate] = []
+    train(runtime, problem.original, progress=seen.append)
+    assert [(update.epoch, update.step) for update in seen] == [(e, s) for e in range(2) for s in (1, 2, 3)]
+    assert {(update.phase, update.epochs, update.steps) for update in seen} == {(Phase.RETRAIN, 2, 3)}
+
+
+def test_a_constant_rate_is_constant() -> None:
+    config = TrainConfig(epochs=1, learning_rate=0.3)
+    assert {learning_rate(config, step, 10) for step in range(10)} == {0.3}
+
+
+def test_a_cosine_rate_falls_from_its_peak_to_nearly_nothing() -> None:
+    config = TrainConfig(epochs=1, learning_rate=0.3, schedule=Schedule.COSINE)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == 0.3
+    assert rates == sorted(rates, reverse=True)
+    assert rates[50] == pytest.approx(0.15)
+    assert 0.0 < rates[-1] < 0.001
+
+
+def test_one_cycle_rises_for_a_quarter_and_falls_for_the_rest() -> None:
+    config = TrainConfig(epochs=1, learning_rate=0.3, schedule=Schedule.ONE_CYCLE)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert max(rates) == rates[25] == 0.3
+    assert rates[:26] == sorted(rates[:26])
+    assert rates[25:] == sorted(rates[25:], reverse=True)
+    assert min(rates) > 0.0
+
+
+@pytest.mark.parametrize("schedule", list(Schedule))
+def test_every_schedule_works_for_a_single_step(schedule: Schedule) -> None:
+    assert 0.0 < learning_rate(TrainConfig(epochs=1, learning_rate=0.3, schedule=schedule), 0, 1) <= 0.3
+
+
+def test_the_mean_gradient_does_not_depend_on_the_batches(problem: Problem, runtime: Runtime) -> None:
+    rows = torch.arange(50)
+    whole, parts = (
+        mean_gradient(replace(runtime, evaluation_batch=size), problem.original, rows, phase=Phase.MASK)
+        for size in (50, 7)
+    )
+    network = runtime.network()
+    network.load_state_dict({**problem.original.params, **problem.original.buffers})
+    batch = runtime.reader.read(rows)
+    functional.cross_entropy(network(batch.images), batch.labels).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(whole[name], parameter.grad, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(parts[name], parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_any_torchvision_classifier_trains() -> None:
+    architecture = ArchitectureConfig(
+        name="torchvision:mobilenet_v3_small", classes=3, image_size=32, mean=(0.5,) * 3, std=(0.25,) * 3
+    )
+    data = tiny_data()
+    colour = replace(data, images=data.images.repeat(1, 3, 1, 1))
+    runtime = tiny_runtime(colour, architecture)
+    start = state_of(runtime.model)
+    trained = train(runtime, start, CONFIG.model_copy(update={"epochs": 1}))
+    assert not equal(trained, start)

@@ -1,0 +1,239 @@
+"""The whole service in memory, with jobs that do what a test tells them."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import numpy as np
+from safetensors.numpy import save
+
+from mcu_core.report import ModelMeasurements
+from service import report_html, resolution_file
+from service.adapters.memory import FrozenClock, InProcessJobRunner, MemoryObjectStore
+from service.adapters.memory_store import MemoryStore
+from service.adapters.weights_header import check_weights
+from service.batching import Batcher
+from service.domain.commitment import CommitmentKey
+from service.domain.deadline import Regime
+from service.domain.ledger import LedgerEntry, verify_chain
+from service.domain.model import Model
+from service.domain.release import Release, pointer_key
+from service.domain.run import FailureKind, RunPhase, UnlearningRun, WorkOrder, resolution_key
+from service.domain.submission import Registration, Submission
+from service.domain.ticket import Ticket, TicketState
+from service.intake import Intake
+from service.ports import JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
+from service.publishing import Publisher
+from service.reconciler import Reconciler
+from service.registration import Registry
+from service.workflow import Workflow
+from tests.attempts import Attempt, accept
+from tests.measurements import POLICY
+from tests.memory_manifests import MemoryManifestSource
+from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
+
+KEY = CommitmentKey(bytes(range(32)))
+ACTOR = "alice"
+WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.zeros(3, np.float32)})
+ATTEMPT_FAILURES = 3
+RETRY_SECONDS = 10.0
+_ROUNDS = 60
+"""More than any story needs."""
+_OPEN_BY_ITSELF = frozenset(
+    {TicketState.ACCEPTED, TicketState.SCHEDULED, TicketState.PROCESSING, TicketState.PUBLISHED}
+)
+
+
+@dataclass(slots=True)
+class Observed:
+    """Everything that the workflow told its observer."""
+
+    phases: list[tuple[RunPhase, float]] = field(default_factory=list)
+    closed: list[tuple[RunPhase, FailureKind | None]] = field(default_factory=list)
+    audited: list[tuple[str, ModelMeasurements]] = field(default_factory=list)
+    conflicts: int = 0
+
+    def phase_ended(self, phase: RunPhase, seconds: float) -> None:
+        self.phases.append((phase, seconds))
+
+    def run_closed(self, result: RunPhase, failure: FailureKind | None = None) -> None:
+        self.closed.append((result, failure))
+
+    def candidate_audited(self, lineage: str, candidate: ModelMeasurements) -> None:
+        self.audited.append((lineage, candidate))
+
+    def publish_conflict(self) -> None:
+        self.conflicts += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One life of the service's process: what it remembers dies with it."""
+
+    intake: Intake
+    registry: Registry
+    workflow: Workflow
+    reconciler: Reconciler
+
+
+class World:
+    """What outlives a process: store, objects, jobs, time; and what the jobs do."""
+
+    def __init__(
+        self,
+        *attempts: Attempt,
+        store: Store | None = None,
+        objects: ObjectStore | None = None,
+        manifests: ManifestSource | None = None,
+    ) -> None:
+        """Begin with nothing but weights and a manifest; job number n does what attempt n says, the last ones too."""
+        self.store = MemoryStore() if store is None else store
+        self.objects = MemoryObjectStore() if objects is None else objects
+        self.manifests = MemoryManifestSource() if manifests is None else manifests
+        self.clock = FrozenClock(NOW)
+        self.observed = Observed()
+        self.orders: list[WorkOrder] = []
+        self.runner = InProcessJobRunner(self._work)
+        self.attempts = attempts or (accept,)
+        weights = self.objects.create(imported_weights_key(hashlib.sha256(WEIGHTS).hexdigest()), WEIGHTS)
+        self.registration = Registration(
+            lineage=LINEAGE,
+            request_id="register",
+            architecture=ARCHITECTURE,
+            manifest_digest=MemoryManifestSource().digest,
+            weights_digest=weights.sha256,
+            recipe=RECIPE,
+            baseline_train_accuracy=None,
+        )
+        self.service = self.process()
+
+    def process(
+        self,
+        *,
+        store: Store | None = None,
+        objects: ObjectStore | None = None,
+        runner: JobRunner | None = None,
+        max_forget_fraction: float = 0.5,
+    ) -> Process:
+        """Start the service, on the given ports where they are given."""
+        store, objects, runner = store or self.store, objects or self.objects, runner or self.runner
+        registry = Registry(
+            store=store, objects=objects, manifests=self.manifests, clock=self.clock, check_weights=check_weights
+        )
+        intake = Intake(
+            store=store,
+            objects=objects,
+            manifests=self.manifests,
+            clock=self.clock,
+            key=KEY,
+            registry=registry,
+            render=report_html.render,
+        )
+        workflow = self._workflow(store, objects, runner, max_forget_fraction)
+        reconciler = Reconciler(workflow=workflow, interval_seconds=0.01)
+        return Process(intake=intake, registry=registry, workflow=workflow, reconciler=reconciler)
+
+    def _workflow(self, store: Store, objects: ObjectStore, runner: JobRunner, max_forget_fraction: float) -> Workflow:
+        def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
+            return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
+
+        return Workflow(
+            store=store,
+            objects=objects,
+            manifests=self.manifests,
+            runner=runner,
+            clock=self.clock,
+            key=KEY,
+            batcher=Batcher(
+                store=store,
+                manifests=self.manifests,
+                clock=self.clock,
+                policy=POLICY,
+                max_forget_fraction=max_forget_fraction,
+                actor="controller",
+            ),
+            publisher=Publisher(
+                store=store, objects=objects, clock=self.clock, render=report_html.render, forget_rows=forget_rows
+            ),
+            observer=self.observed,
+            encode_resolution=resolution_file.encode,
+            attempt_failures=ATTEMPT_FAILURES,
+            retry_seconds=RETRY_SECONDS,
+            actor="controller",
+        )
+
+    def _work(self, order_key: str) -> int:
+        order = WorkOrder.model_validate_json(self.objects.read(order_key))
+        self.orders.append(order)
+        return self.attempts[min(len(self.orders), len(self.attempts)) - 1](order, self.objects)
+
+    # What people and time do
+
+    def register(self, service: Process | None = None, **changes: object) -> Model:
+        """Register the lineage, with some fields changed."""
+        service = service or self.service
+        registration = replace(self.registration, **changes)  # type: ignore[arg-type]  # names and types are the test's
+        return service.intake.register_model(registration, tenant=TENANT, actor=ACTOR)
+
+    def submit(
+        self, *sample_ids: str, request_id: str = "request", lineage: str = LINEAGE, service: Process | None = None
+    ) -> Ticket:
+        """Ask for the deletion of these samples."""
+        submission = Submission(lineage=lineage, request_id=request_id, sample_ids=sample_ids, regime=Regime.GDPR)
+        self.clock.advance(timedelta(milliseconds=1))
+        return (service or self.service).intake.submit_ticket(submission, tenant=TENANT, actor=ACTOR)
+
+    def round(self, service: Process | None = None) -> None:
+        """Let the reconciler look at everything once, and the jobs end; then some time passes."""
+        (service or self.service).reconciler.round()
+        self.wait_for_jobs()
+        self.clock.advance(timedelta(seconds=RETRY_SECONDS * 2))
+
+    def drive(self, service: Callable[[], Process] | None = None) -> None:
+        """Go on until nothing moves by itself; every round asks for the process that lives then."""
+        for _ in range(_ROUNDS):
+            self.round(service() if service else None)
+            if not any(ticket.state in _OPEN_BY_ITSELF for ticket in self.store.open_tickets()):
+                return self.round(service() if service else None)  # for what a failed step left behind
+        raise AssertionError(f"after {_ROUNDS} rounds: {[ticket.state for ticket in self.store.open_tickets()]}")
+
+    def wait_for_jobs(self) -> None:
+        """Wait until every job of an active run has ended."""
+        for run in self.store.active_runs():
+            self.runner.cancel(run.job_name)
+
+    # What can be seen from outside
+
+    def ticket(self, ticket: Ticket) -> Ticket:
+        """Return a ticket as it is now."""
+        found = self.store.ticket(ticket.ticket_id)
+        assert found is not None, "an acknowledged ticket is lost"
+        return found
+
+    def run(self, ticket: Ticket) -> UnlearningRun:
+        """Return the run of a ticket as it is now."""
+        run = self.store.run(self.ticket(ticket).run_id or "")
+        assert run is not None
+        return run
+
+    def releases(self, lineage: str = LINEAGE) -> list[Release]:
+        """Return the releases, oldest first."""
+        return list(reversed(self.store.releases(lineage)))
+
+    def pointer(self, lineage: str = LINEAGE) -> dict[str, object]:
+        """Return what readers are pointed to."""
+        pointer: dict[str, object] = json.loads(self.objects.read(pointer_key(lineage)))
+        return pointer
+
+    def ledger(self) -> Sequence[LedgerEntry]:
+        """Return the whole ledger, its chain verified."""
+        entries = list(self.store.ledger())
+        assert verify_chain(entries) == len(entries)
+        return entries
+
+    def executions(self) -> Counter[tuple[str, int]]:
+        """Return how often each attempt was executed."""
+        return Counter((order.run_id, order.epoch) for order in self.orders)
