@@ -56,12 +56,12 @@ class Service:
     @property
     def address(self) -> str:
         """Return where gRPC listens."""
-        return f"{self.settings.host}:{self.server.port}"
+        return f"{_in_address(self.settings.host)}:{self.server.port}"
 
     @property
     def metrics_url(self) -> str:
         """Return where the metrics are."""
-        return f"http://{self.settings.host}:{self.metrics_server.port}/metrics"
+        return f"http://{_in_address(self.settings.host)}:{self.metrics_server.port}/metrics"
 
     def start(self) -> None:
         """Serve and reconcile; `endpoint.json` in the data directory says where."""
@@ -233,3 +233,7 @@ def claim_data_dir(folder: Path) -> TextIOWrapper:
             f"another service runs on {folder}: stop it, or take another data directory"
         ) from error
     return claim
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

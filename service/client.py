@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import grpc
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the package has no py.typed
 from grpc_status import rpc_status
 
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
@@ -68,11 +68,12 @@ def connect(address: str) -> Iterator[Client]:
 def api_error(error: grpc.RpcError, address: str) -> ApiError:
     """Return what the service said, read from the details of its status."""
     code = error.code()
-    if code is grpc.StatusCode.UNAVAILABLE:
+    status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
+    if code is grpc.StatusCode.UNAVAILABLE and status is None:  # nobody was there to say more
         text = f"no service answers at {address}: start it with `unlearn serve`, or say where it is with --address"
         return ApiError(code=code.name, reason="", message=text)
-    status = rpc_status.from_call(error)
-    reason, details = "", {}
+    reason = ""
+    details: dict[str, str] = {}
     for detail in [] if status is None else status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             info = error_details_pb2.ErrorInfo()

@@ -22,6 +22,7 @@ from service.errors import (
     ForgetSetTooLargeError,
     ObjectMissingError,
     RequestIdReusedError,
+    StaleVersionError,
     TicketNotCancellableError,
     UnknownReportError,
     UnknownRunError,
@@ -136,7 +137,7 @@ class Intake:
         """Return tickets, newest first."""
         return self.store.tickets(query)
 
-    def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str) -> Ticket:
+    def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str, expected_version: int | None = None) -> Ticket:
         """Withdraw a ticket whose run has not started; cancelling twice is cancelling once.
 
         Raises:
@@ -147,6 +148,8 @@ class Intake:
         ticket = self.get_ticket(ticket_id, tenant=tenant)
         if ticket.state is TicketState.CANCELLED:
             return ticket
+        if expected_version is not None and ticket.version != expected_version:
+            raise StaleVersionError("the ticket changed since it was read: read it again", ticket_id=ticket_id)
         if ticket.state not in CANCELLABLE_STATES:
             raise TicketNotCancellableError(
                 f"the ticket is {ticket.state.value}: only a ticket whose run has not started can be cancelled",

@@ -103,7 +103,7 @@ def path_chart(pathway: PathwayReport, target_forget: float, target_retain: floa
         validation=line([(p, p.validation_accuracy) for p in points]),
         target_forget=y(target_forget),
         target_retain=y(target_retain),
-        regions=tuple((x(part.start), x(part.end) - x(part.start)) for part in pathway.region),
+        regions=tuple((x(part.start), round(x(part.end) - x(part.start), 1)) for part in pathway.region),
         chosen=x(pathway.chosen_t),
         x_ticks=tuple(Tick(at=x(t / 4), label=f"{t / 4:g}") for t in range(5)),
         y_ticks=tuple(Tick(at=y(value), label=f"{100 * value:.0f} %") for value in steps),

@@ -47,11 +47,11 @@ class Settings(BaseSettings):
     commitment_key_file: Path | None = None
     """32 bytes, hexadecimal, that key every commitment; by default made in the data directory at the first start."""
     rpc_threads: Annotated[int, Field(ge=2, le=512)] = 16
-    """Calls served at once."""
+    """Calls served at once, besides watchers."""
     rpc_queue: Annotated[int, Field(ge=0, le=10_000)] = 64
     """Further calls accepted before new ones are refused as overload."""
     max_watchers: Annotated[int, Field(ge=1, le=256)] = 8
-    """Streams open at once; each occupies a thread."""
+    """Streams open at once; each has a thread of its own, so that it keeps no other call waiting."""
     max_message_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     """Largest request: 50 000 ids of some 300 bytes."""
     reconcile_interval_seconds: Annotated[float, Field(gt=0.0, le=60.0)] = 0.5

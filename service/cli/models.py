@@ -22,7 +22,7 @@ from service.cli.output import (
 )
 from service.cli.tickets import CALL_SECONDS
 from service.client import connect
-from service.errors import InvalidRequestError, FieldViolation
+from service.errors import FieldViolation, InvalidRequestError
 from service.pb.unlearning.v1 import model_pb2 as model_pb
 from service.pb.unlearning.v1 import model_service_pb2 as service_pb
 from service.ports import ObjectStore, imported_weights_key, manifest_key

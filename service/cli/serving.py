@@ -13,8 +13,12 @@ from service.settings import Settings
 
 
 def serve(
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one. Default: UNLEARN_PORT.")] = None,
-    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of /metrics; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one. Default: UNLEARN_PORT.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of /metrics; 0 takes a free one.")
+    ] = None,
 ) -> None:
     """Run the service: gRPC, reconciler and metrics in one process.
 

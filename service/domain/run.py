@@ -141,14 +141,17 @@ class Outcome(_Document):
     message: str = ""
 
 
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class ProgressSnapshot(_Document):
     """How far an attempt is."""
 
-    phase: str
-    epoch: int = 0
-    epochs: int = 0
-    step: int = 0
-    steps: int = 0
+    phase: Annotated[str, Field(max_length=64)]
+    epoch: Count = 0
+    epochs: Count = 0
+    step: Count = 0
+    steps: Count = 0
     seconds: float = 0.0
     """Since the attempt began."""
     seconds_left: float | None = None

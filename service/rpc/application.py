@@ -33,8 +33,11 @@ class Application(Protocol):
         """Return tickets, newest first."""
         ...
 
-    def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str) -> Ticket:
-        """Withdraw a ticket whose run has not started; cancelling twice is cancelling once."""
+    def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str, expected_version: int | None = None) -> Ticket:
+        """Withdraw a ticket whose run has not started; cancelling twice is cancelling once.
+
+        With an expected version, only if the ticket still has it.
+        """
         ...
 
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:

@@ -84,11 +84,15 @@ class DeletionServicer(DeletionServiceServicer):
         """Withdraw a ticket."""
         caller = current_identity()
         ticket_id = requests.ticket_id(request)
+        expected_version = None
         if request.etag:
             ticket = self._application.get_ticket(ticket_id, tenant=caller.tenant)
             if responses.ticket_etag(ticket) != request.etag:
                 raise EtagMismatchError("the ticket changed since it was read: read it again", ticket_id=ticket_id)
-        ticket = self._application.cancel_ticket(ticket_id, tenant=caller.tenant, actor=caller.actor)
+            expected_version = ticket.version
+        ticket = self._application.cancel_ticket(
+            ticket_id, tenant=caller.tenant, actor=caller.actor, expected_version=expected_version
+        )
         return CancelTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
 
     def _progress(self, ticket: Ticket) -> RunProgress | None:

@@ -1,6 +1,6 @@
 """grpc.health.v1: whether each service can be called.
 
-grpcio-health-checking has the messages; its servicer is not used: its `set` sends to every watcher while it holds a lock
+grpcio-health-checking has the messages; its servicer is not used: its `set` sends to all watchers while it holds a lock
 that gRPC's own thread needs when a watcher leaves, so that one who leaves during a drain stops the server for ever.
 """
 # ruff: noqa: N802 - names and signatures are the contract's

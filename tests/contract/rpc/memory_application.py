@@ -18,6 +18,7 @@ from service.errors import (
     LineageExistsError,
     ObjectMissingError,
     RequestIdReusedError,
+    StaleVersionError,
     TicketNotCancellableError,
     UnknownLineageError,
     UnknownReportError,
@@ -126,10 +127,12 @@ class MemoryApplication:
         ]
         return sorted(found, key=_order, reverse=True)[: query.limit]
 
-    def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str) -> Ticket:
+    def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str, expected_version: int | None = None) -> Ticket:
         ticket = self.get_ticket(ticket_id, tenant=tenant)
         if ticket.state is TicketState.CANCELLED:
             return ticket
+        if expected_version not in {None, ticket.version}:
+            raise StaleVersionError("the ticket changed since it was read", ticket_id=ticket_id)
         if ticket.state is TicketState.PROCESSING or not can_happen(ticket, TicketEvent.CANCEL):
             raise TicketNotCancellableError("its run has started", ticket_id=ticket_id, state=ticket.state.value)
         self.actors.append(actor)

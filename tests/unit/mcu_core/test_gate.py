@@ -14,6 +14,7 @@ from tests.measurements import NO_TAIL, POLICY, SIDES, candidate_row, measuremen
 
 ALPHA = POLICY.alpha
 SMALL = 1e-6
+TailP = dict[Literal["upper", "lower"], float]
 
 
 def judged(measured: Measurements, *, attempt: int = 0) -> Judgement:
@@ -76,8 +77,8 @@ def test_a_full_tail_is_rejected(side: Literal["upper", "lower"], code: ReasonCo
 
 
 def test_a_single_tail_must_beat_half_of_the_level() -> None:
-    just_above = {"upper": math.nextafter(ALPHA / 2, 1), "lower": 1.0}
-    just_at = {"upper": ALPHA / 2, "lower": 1.0}
+    just_above: TailP = {"upper": math.nextafter(ALPHA / 2, 1), "lower": 1.0}
+    just_at: TailP = {"upper": ALPHA / 2, "lower": 1.0}
 
     assert judged(measurements(original_row(), candidate_row(tail_p=just_above))).verdict is Verdict.ACCEPT
     assert judged(measurements(original_row(), candidate_row(tail_p=just_at))).verdict is Verdict.REJECT
@@ -178,7 +179,7 @@ def test_a_candidate_with_the_originals_weights_is_invalid(changed: int) -> None
 
 @pytest.mark.parametrize("tails", [{}, {"upper": 0.9}, {"lower": 0.9}], ids=["none", "upper", "lower"])
 @pytest.mark.parametrize("whose", ["original", "candidate"])
-def test_without_both_tails_a_report_is_invalid(whose: str, tails: dict[Literal["upper", "lower"], float]) -> None:
+def test_without_both_tails_a_report_is_invalid(whose: str, tails: TailP) -> None:
     original = original_row(tail_p=tails) if whose == "original" else original_row()
     candidate = candidate_row(tail_p=tails) if whose == "candidate" else candidate_row()
     judgement = judged(measurements(original, candidate))

@@ -257,7 +257,7 @@ def _with_failing_save(world: World, faults: Faults) -> Any:
         def __getattr__(self, name: str) -> Any:
             return getattr(faults.guard(world.store) if name == "save" else world.store, name)
 
-    return world.process(store=Saving())  # type: ignore[arg-type]  # it has every method of the store
+    return world.process(store=Saving())
 
 
 def test_registrations_sent_at_once_make_one_lineage() -> None:

@@ -46,7 +46,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def told(*attempts: Attempt, **changes: object) -> tuple[World, Any]:
+def told(*attempts: Attempt, **changes: Any) -> tuple[World, Any]:
     """Return the world after one ticket's story, and the ticket as it ended."""
     world = World(*attempts)
     world.register(**changes)

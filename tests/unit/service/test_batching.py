@@ -1,0 +1,161 @@
+"""Batching: what a run's specification freezes, and what happens when somebody else is faster."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcu_core.config import RetrainRung, default_ladder
+from service.batching import resolution_of
+from service.domain.ledger import LedgerKind
+from service.domain.model import Model
+from service.domain.run import UnlearningRun
+from service.domain.ticket import Ticket, TicketState
+from service.errors import ServiceError
+from tests.attempts import accept
+from tests.measurements import POLICY
+from tests.memory_manifests import TRAIN, row_of
+from tests.records import LINEAGE, RECIPE
+from tests.world import World
+
+
+def scheduled(*requests: tuple[str, ...]) -> tuple[World, list[Ticket]]:
+    """Return a world with a scheduled ticket for each of these sets of ids."""
+    world = World(accept)
+    world.register(baseline_train_accuracy=0.9875)
+    for number, sample_ids in enumerate(requests):
+        world.submit(*sample_ids, request_id=f"{number}")
+    world.service.workflow.schedule_tickets()
+    return world, world.service.workflow.waiting()[LINEAGE]
+
+
+def model_of(world: World) -> Model:
+    model = world.store.model(LINEAGE)
+    assert model is not None
+    return model
+
+
+def opened(world: World, tickets: list[Ticket]) -> UnlearningRun | None:
+    return world.service.workflow.batcher.open_run(model_of(world), tickets)
+
+
+def test_the_specification_freezes_all_that_decides_the_result() -> None:
+    world, tickets = scheduled(("train-03", "train-04"))
+    run = opened(world, tickets)
+
+    assert run is not None
+    model, spec = model_of(world), run.spec
+    assert (spec.lineage, spec.sequence, spec.seed, spec.base_release) == (LINEAGE, 1, 1, 1)
+    assert (spec.base_model_digest, spec.manifest_digest) == (model.weights_digest, model.manifest.digest)
+    assert (spec.architecture, spec.policy, spec.forget_count) == (model.architecture, POLICY, 2)
+    assert spec.config.ladder == default_ladder(RECIPE)
+    assert spec.baseline_train_accuracy == 0.9875
+    assert spec.resolution_digest == resolution_of(model, {row_of("train-03"), row_of("train-04")}, {}).digest
+
+
+def test_run_and_tickets_are_saved_together_with_their_entries() -> None:
+    world, tickets = scheduled(("train-03",), ("train-04",))
+    run = opened(world, tickets)
+
+    assert run is not None
+    assert run.run_id == run.spec.run_id
+    assert run.ticket_ids == tuple(ticket.ticket_id for ticket in tickets)
+    assert {(ticket.state, ticket.run_id) for ticket in map(world.ticket, tickets)} == {
+        (TicketState.PROCESSING, run.run_id)
+    }
+    kinds = [entry.kind for entry in world.ledger()]
+    assert kinds[-3:] == [LedgerKind.RUN_CREATED, LedgerKind.TICKET_CHANGED, LedgerKind.TICKET_CHANGED]
+    assert model_of(world).runs_started == 1
+
+
+def test_the_claimed_accuracy_is_that_of_the_registered_model_alone() -> None:
+    world, _ = scheduled(("train-03",))
+    world.drive()
+    ticket = world.submit("train-05", request_id="second")
+    world.drive()
+
+    assert world.run(ticket).spec.baseline_train_accuracy is None
+
+
+def test_without_a_recipe_the_ladder_has_no_exact_retraining() -> None:
+    world = World(accept)
+    world.register(recipe=None)
+    ticket = world.submit("train-03")
+    world.drive()
+
+    assert not any(isinstance(rung, RetrainRung) for rung in world.run(ticket).spec.config.ladder)
+
+
+def _other_controller(world: World, tickets: list[Ticket]) -> None:
+    opened(world, tickets)
+
+
+def _withdrawn(world: World, tickets: list[Ticket]) -> None:
+    world.service.intake.cancel_ticket(tickets[0].ticket_id, tenant=tickets[0].tenant, actor="bob")
+
+
+def _run_from_elsewhere(world: World, tickets: list[Ticket]) -> None:
+    model = model_of(world)
+    world.store._models[LINEAGE] = replace(model, version=model.version + 1)  # type: ignore[attr-defined]  # memory's
+
+
+def test_when_somebody_else_is_faster_no_run_is_opened_and_nothing_is_changed() -> None:
+    meanwhiles: list[Callable[[World, list[Ticket]], None]] = [_other_controller, _withdrawn, _run_from_elsewhere]
+    for meanwhile in meanwhiles:
+        world, tickets = scheduled(("train-03",), ("train-04",))
+        model = model_of(world)
+        meanwhile(world, tickets)
+        before = world.ledger()
+
+        assert world.service.workflow.batcher.open_run(model, tickets) is None
+        assert world.ledger() == before
+
+
+requests = st.lists(st.frozensets(st.sampled_from(TRAIN), min_size=1, max_size=8), min_size=1, max_size=8)
+
+
+@settings(max_examples=50, deadline=None)
+@given(requests, st.floats(0.01, 0.99))
+def test_a_batch_keeps_its_limit_unless_its_oldest_ticket_alone_breaks_it(
+    wishes: list[frozenset[str]], max_forget_fraction: float
+) -> None:
+    world, tickets = scheduled(*(tuple(sorted(wish)) for wish in wishes))
+    batcher = world.process(max_forget_fraction=max_forget_fraction).workflow.batcher
+    run = batcher.open_run(model_of(world), tickets)
+
+    assert run is not None
+    assert run.ticket_ids[0] == tickets[0].ticket_id
+    assert run.spec.forget_count <= max(len(wishes[0]), max_forget_fraction * len(TRAIN))
+    assert run.spec.forget_count < len(TRAIN)
+    joined = set().union(
+        *(wish for wish, ticket in zip(wishes, tickets, strict=True) if ticket.ticket_id in run.ticket_ids)
+    )
+    assert run.spec.forget_count == len(joined)
+
+
+@settings(max_examples=30, deadline=None)
+@given(requests)
+def test_whatever_is_asked_for_every_ticket_ends_or_reaches_a_person(wishes: list[frozenset[str]]) -> None:
+    world = World(accept)
+    world.register()
+    tickets = []
+    for number, wish in enumerate(wishes):
+        try:
+            tickets.append((wish, world.submit(*sorted(wish), request_id=f"{number}")))
+        except ServiceError:
+            continue
+        if number % 2:
+            world.round()
+    world.drive()
+
+    forgotten = set(world.store.forgotten_rows(LINEAGE))
+    assert len(forgotten) < len(TRAIN)
+    for wish, ticket in tickets:
+        rows = {row_of(sample_id) for sample_id in wish}
+        ended = world.ticket(ticket)
+        assert ended.state in {TicketState.SUCCEEDED, TicketState.NEEDS_ATTENTION}
+        assert (ended.state is TicketState.SUCCEEDED) == (rows <= forgotten)
+        if ended.state is TicketState.SUCCEEDED:
+            assert all(world.store.forgotten_rows(LINEAGE)[row] <= (ended.release_number or 0) for row in rows)
+    assert world.ledger()
