@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import grpc
+from google.protobuf import any_pb2
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the package has no py.typed
 from grpc_status import rpc_status
 
@@ -74,7 +75,8 @@ def api_error(error: grpc.RpcError, address: str) -> ApiError:
         return ApiError(code=code.name, reason="", message=text)
     reason = ""
     details: dict[str, str] = {}
-    for detail in [] if status is None else status.details:
+    packed: list[any_pb2.Any] = [] if status is None else list(status.details)
+    for detail in packed:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             info = error_details_pb2.ErrorInfo()
             detail.Unpack(info)

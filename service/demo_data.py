@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from mcu_core.config import ArchitectureConfig
 from service.domain.manifest import Split
 from service.errors import ServiceError
-from service.manifest_build import build_manifest
-from service.manifest_images import digits_source, idx_source, torchvision_source
-from service.manifest_plan import BuildOptions, SampleSource
+from service.manifests.build import build_manifest
+from service.manifests.images import digits_source, idx_source, torchvision_source
+from service.manifests.plan import BuildOptions, SampleSource
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Of Debian's package `dataset-fashion-mnist`."""

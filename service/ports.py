@@ -158,7 +158,7 @@ class StoredObject:
     """What is known of a stored object without reading it.
 
     Attributes:
-        etag: opaque; changes with every write. For compare-and-swap only.
+        etag: opaque; changes when the bytes change. For compare-and-swap only.
         sha256: of the bytes, as recorded by the writer.
     """
 
@@ -182,6 +182,8 @@ class ObjectStore(Protocol):
 
     def replace(self, key: str, data: bytes, *, expected_etag: str | None) -> StoredObject:
         """Move a pointer: write if the object still has that etag (`None`: if it does not exist).
+
+        The same bytes being there already is a success: it may be our own write whose answer was lost.
 
         Raises:
             PointerMovedError: somebody else has moved it.
@@ -210,8 +212,8 @@ class ObjectStore(Protocol):
         """Write an object to a file (atomically), checked like `read`."""
         ...
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys under a prefix, sorted."""
+    def keys(self, folder: str) -> Iterator[str]:
+        """Yield the keys in a folder and the folders below it, sorted."""
         ...
 
     def delete(self, key: str) -> None:
@@ -286,7 +288,11 @@ class JobRunner(Protocol):
         ...
 
     def forget(self, name: str) -> None:
-        """Let go of what the runner keeps of an ended job."""
+        """Let go of what the runner keeps of an ended job.
+
+        Raises:
+            RuntimeError: it is running.
+        """
         ...
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from service.adapters.manifest_files import DuckDBManifestSource
 from service.adapters.memory import MemoryObjectStore
 from service.domain.manifest import Split
-from service.manifest_build import BuiltManifest
-from service.manifest_plan import BuildOptions, Sample, SampleSource
+from service.manifests.build import BuiltManifest
+from service.manifests.plan import BuildOptions, Sample, SampleSource
 from service.ports import manifest_key
 
 SECRET = "someone@example.org"

@@ -115,9 +115,9 @@ class DirectoryObjectStore:
                 write_checked(chunks_of_file(file), path, key=key, expected=blob.sha256)
                 return _describe(key, blob, file)
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def keys(self, folder: str) -> Iterator[str]:
         """Yield the keys under a folder, sorted."""
-        folder = checked_folder(prefix)
+        folder = checked_folder(folder)
         with _unavailable(f"folder {folder}"):
             found = [key for key in self._walk() if in_folder(key, folder)]
         yield from sorted(found)

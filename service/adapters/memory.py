@@ -96,9 +96,9 @@ class MemoryObjectStore:
         write_checked([content], path, key=key, expected=digest)
         return _describe(key, content, digest)
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def keys(self, folder: str) -> Iterator[str]:
         """Yield the keys under a folder, sorted."""
-        folder = checked_folder(prefix)
+        folder = checked_folder(folder)
         with self._lock:
             found = sorted(key for key in self._objects if in_folder(key, folder))
         yield from found

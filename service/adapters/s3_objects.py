@@ -146,9 +146,9 @@ class S3ObjectStore:
             write_checked(answer["Body"].iter_chunks(CHUNK_BYTES), path, key=key, expected=sha256)
         return StoredObject(key=key, size=answer["ContentLength"], etag=answer["ETag"], sha256=sha256)
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def keys(self, folder: str) -> Iterator[str]:
         """Yield the keys under a folder, sorted (SeaweedFS lists in another order than AWS)."""
-        folder = checked_folder(prefix)
+        folder = checked_folder(folder)
         under = f"{self._prefix}{folder}/" if folder else self._prefix
         found = []
         with calling(folder):

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service.cli.output import Json, err_console, print_fields, print_json, told_errors
 from service.domain.manifest import Split
-from service.manifest_build import build_manifest
-from service.manifest_images import digits_source, folder_source, idx_source, torchvision_source
-from service.manifest_plan import BuildOptions, SampleSource
-from service.manifest_tables import table_source
+from service.manifests.build import build_manifest
+from service.manifests.images import digits_source, folder_source, idx_source, torchvision_source
+from service.manifests.plan import BuildOptions, SampleSource
+from service.manifests.tables import table_source
 
 app = typer.Typer(help="Build the data sets that models were trained on.", no_args_is_help=True)
 

@@ -187,9 +187,9 @@ def test_a_quiet_service_does_not_look_for_leftovers_again_and_again() -> None:
     class Counting(MemoryObjectStore):
         listed = 0
 
-        def keys(self, prefix: str) -> Any:
+        def keys(self, folder: str) -> Any:
             self.listed += 1
-            return super().keys(prefix)
+            return super().keys(folder)
 
     objects = Counting()
     world = World(accept, objects=objects)

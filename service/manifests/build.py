@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from service.domain.manifest import Split
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
-from service.manifest_plan import BuildOptions, Plan, Sample, SampleSource, plan_manifest
+from service.manifests.plan import BuildOptions, Plan, Sample, SampleSource, plan_manifest
 
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 """Images held before they are written, and read at once later."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from service.domain.manifest import Split
 from service.errors import ManifestError
-from service.manifest_plan import Sample, SampleSource
+from service.manifests.plan import Sample, SampleSource
 
 _PATH_COLUMNS = ("uri", "path")
 _COLUMNS = frozenset({"sample_id", "split", "label", "subject_id", "image", *_PATH_COLUMNS})

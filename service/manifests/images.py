@@ -12,9 +12,9 @@ from PIL import Image
 
 from service.domain.manifest import Split
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
-from service.manifest_build import png_of
-from service.manifest_plan import Sample, SampleSource
-from service.manifest_tables import split_of
+from service.manifests.build import png_of
+from service.manifests.plan import Sample, SampleSource
+from service.manifests.tables import split_of
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp"})
 TORCHVISION_NAMES = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "USPS")

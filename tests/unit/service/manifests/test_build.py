@@ -14,8 +14,8 @@ from PIL import Image
 
 from service.domain.manifest import Split
 from service.errors import InvalidRequestError, ManifestError
-from service.manifest_build import ROW_GROUP_BYTES, build_manifest, checked_image, png_of
-from service.manifest_plan import BuildOptions, Sample, SampleSource
+from service.manifests.build import ROW_GROUP_BYTES, build_manifest, checked_image, png_of
+from service.manifests.plan import BuildOptions, Sample, SampleSource
 from tests.manifests import DEFAULTS, SECRET, picture, require_registrable, rows_of, sample, source_of
 
 
@@ -73,7 +73,7 @@ def test_whole_numbers_stay_class_indices(target: Path) -> None:
 def test_images_of_many_megabytes_are_written_in_several_row_groups(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.manifest_build.ROW_GROUP_BYTES", 1000)
+    monkeypatch.setattr("service.manifests.build.ROW_GROUP_BYTES", 1000)
     samples = [sample(number) for number in range(100)]
 
     built = build_manifest(source_of(samples), target, DEFAULTS)

@@ -12,15 +12,15 @@ from PIL import Image
 
 from service.domain.manifest import Split
 from service.errors import InvalidRequestError, ManifestError
-from service.manifest_build import build_manifest
-from service.manifest_images import (
+from service.manifests.build import build_manifest
+from service.manifests.images import (
     FASHION_MNIST_CLASSES,
     digits_source,
     folder_source,
     idx_source,
     torchvision_source,
 )
-from service.manifest_plan import BuildOptions
+from service.manifests.plan import BuildOptions
 from tests.manifests import DEFAULTS, picture, require_registrable, rows_of
 
 

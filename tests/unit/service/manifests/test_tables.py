@@ -14,9 +14,9 @@ import pytest
 
 from service.domain.manifest import Split
 from service.errors import ManifestError
-from service.manifest_build import build_manifest
-from service.manifest_plan import BuildOptions
-from service.manifest_tables import table_source
+from service.manifests.build import build_manifest
+from service.manifests.plan import BuildOptions
+from service.manifests.tables import table_source
 from tests.manifests import DEFAULTS, SECRET, picture, require_registrable, rows_of, sample, source_of
 
 

@@ -1,0 +1,1 @@
+"""Building manifests from the data sets that people have."""
