@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import ValidationError
+
 from mcu_core.report import AuditReport
 from service.domain.claim import strongest_claim
 from service.domain.commitment import CommitmentKey
@@ -209,8 +211,8 @@ class Intake:
         try:
             data = self.objects.read(f"{attempt_prefix(run_id, run.epoch)}/progress.json")
             return ProgressSnapshot.model_validate_json(data)
-        except (ObjectMissingError, DigestMismatchError):
-            return None  # not written yet, or caught between two writes: the next look sees it
+        except (ObjectMissingError, DigestMismatchError, ValidationError):
+            return None  # not written yet, caught between two writes, or of another version: nothing depends on it
 
     def release_location(self, release: Release) -> str:
         """Return where a person finds a release's weights."""

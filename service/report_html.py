@@ -16,6 +16,14 @@ MODEL_LABELS = {
 }
 """What people call the rows."""
 
+TEST_LABELS = {
+    "auc": "AUC of φ, two-sided",
+    "upper_tail": "Upper tail of φ: answered too confidently",
+    "lower_tail": "Lower tail of φ: answered too unsurely",
+    "test_accuracy_loss": "Loss of test accuracy, upper bound",
+}
+"""What people call the tests of the gate."""
+
 HEADLINES = {
     Verdict.ACCEPT: "Accepted: the audit found no trace of the deleted samples beyond what the policy allows.",
     Verdict.REJECT: "Rejected: the audit can still tell the deleted samples from samples the model never saw.",
@@ -62,6 +70,8 @@ def render(report: AuditReport) -> bytes:
             report=report,
             headline=HEADLINES[report.judgement.verdict],
             labels=MODEL_LABELS,
+            tests=TEST_LABELS
+            | {f"positive_control.{name}": f"Original model: {label}" for name, label in TEST_LABELS.items()},
             chart=None
             if pathway is None
             else path_chart(pathway, references.validation_accuracy, references.train_accuracy),

@@ -16,6 +16,8 @@ Measure = Callable[[Sequence[float]], tuple[PathPoint, ...]]
 
 _SAME_T = 1e-9
 """Two t nearer than this are one point."""
+_SAME_GAP = 1e-9
+"""Gaps nearer than this are equal: a spline through equal values oscillates by rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def effective_region(sweep: Sequence[PathPoint]) -> tuple[Interval, ...]:
     edges = np.unique(np.concatenate([positions[[0, -1]], roots[np.isfinite(roots)]]))
     intervals: list[Interval] = []
     for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        if end - start <= _SAME_T or excess((start + end) / 2.0) >= 0.0:
+        if end - start <= _SAME_T or excess((start + end) / 2.0) >= -_SAME_GAP:
             continue
         if intervals and start - intervals[-1].end <= _SAME_T:
             intervals[-1] = Interval(start=intervals[-1].start, end=end)

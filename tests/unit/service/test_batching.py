@@ -112,6 +112,18 @@ def test_when_somebody_else_is_faster_no_run_is_opened_and_nothing_is_changed() 
         assert world.ledger() == before
 
 
+def test_what_is_forgotten_already_does_not_count_towards_a_batchs_limit() -> None:
+    world, _ = scheduled(TRAIN[:5])
+    world.drive()
+    service = world.process(max_forget_fraction=0.1)  # two of twenty
+    one = world.submit(*TRAIN[:5], TRAIN[5], request_id="one more")
+    two = world.submit(*TRAIN[:5], TRAIN[6], request_id="another one")
+    world.drive(lambda: service)
+
+    assert world.run(one).run_id == world.run(two).run_id
+    assert world.run(one).spec.forget_count == 2
+
+
 requests = st.lists(st.frozensets(st.sampled_from(TRAIN), min_size=1, max_size=8), min_size=1, max_size=8)
 
 

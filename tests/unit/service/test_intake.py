@@ -1,5 +1,6 @@
 """Taking in tickets: what is refused and by which position, what is repeated, who sees what."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -7,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from service.adapters.memory_store import MemoryStore
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import Regime, due_time
 from service.domain.ledger import LedgerKind
@@ -25,7 +27,7 @@ from service.errors import (
     UnknownSampleIdsError,
     UnknownTicketError,
 )
-from service.ports import TicketQuery
+from service.ports import Change, TicketQuery
 from tests.attempts import accept, fails, reject
 from tests.faults import Faults, Kill
 from tests.memory_manifests import HELDOUT, TRAIN
@@ -138,6 +140,31 @@ def test_requests_sent_at_once_make_one_ticket(world: World) -> None:
 
     assert len({ticket.ticket_id for ticket in tickets}) == 1
     assert len(world.store.tickets(TicketQuery())) == 1
+    assert [entry.kind for entry in world.ledger()].count(LedgerKind.TICKET_SUBMITTED) == 1
+
+
+@pytest.mark.parametrize("other", ["train-07", "train-08"])
+def test_a_request_that_is_overtaken_by_itself_gets_the_winners_answer(other: str) -> None:
+    class Overtaken(MemoryStore):
+        meanwhile: Callable[[], object] | None = None
+
+        def save(self, change: Change) -> None:
+            if (meanwhile := self.meanwhile) is not None:
+                self.meanwhile = None
+                meanwhile()
+            super().save(change)
+
+    store = Overtaken()
+    world = World(store=store)
+    world.register()
+    store.meanwhile = lambda: world.submit(other)
+
+    if other == "train-07":
+        ticket = world.submit("train-07")
+        assert [found.ticket_id for found in store.tickets(TicketQuery())] == [ticket.ticket_id]
+    else:
+        with pytest.raises(RequestIdReusedError):
+            world.submit("train-07")
     assert [entry.kind for entry in world.ledger()].count(LedgerKind.TICKET_SUBMITTED) == 1
 
 
@@ -385,12 +412,16 @@ def test_progress_is_that_of_the_active_attempt(world: World) -> None:
     assert world.service.intake.progress("run-never-was") is None
 
 
-def test_progress_that_is_not_written_yet_is_unknown(world: World) -> None:
+@pytest.mark.parametrize("written", [None, b"", b"{}", b"\xff", b'{"phase": "curve", "news": 1}'])
+def test_progress_that_cannot_be_read_is_unknown(world: World, written: bytes | None) -> None:
     ticket = world.submit("train-07")
     world.service.reconciler.round()
     world.wait_for_jobs()
     run = world.run(ticket)
-    world.objects.delete(f"{attempt_prefix(run.run_id, run.epoch)}/progress.json")
+    key = f"{attempt_prefix(run.run_id, run.epoch)}/progress.json"
+    world.objects.delete(key)
+    if written is not None:
+        world.objects.overwrite(key, written)
 
     assert world.service.intake.progress(run.run_id) is None
 

@@ -269,18 +269,25 @@ def test_registrations_sent_at_once_make_one_lineage() -> None:
     assert len(world.ledger()) == len(world.releases()) == 1
 
 
-def test_of_two_registrations_at_the_same_moment_the_one_that_is_saved_has_its_weights_published() -> None:
+@pytest.mark.parametrize("moment", ["before our weights are written", "after"])
+def test_of_two_registrations_at_the_same_moment_the_one_that_is_saved_has_its_weights_published(moment: str) -> None:
     class Interleaved(MemoryObjectStore):
-        """Lets somebody else register after our weights are written and before they are saved."""
+        """Lets somebody else register just before or after our weights are written, before they are saved."""
 
         meanwhile: Any = None
 
         def create(self, key: str, data: Any) -> Any:
+            ours = key.startswith("models/") and self.meanwhile
+            if ours and moment != "after":
+                self._let_happen()
             stored = super().create(key, data)
-            if key.startswith("models/") and (meanwhile := self.meanwhile):
-                self.meanwhile = None
-                meanwhile()
+            if ours and moment == "after":
+                self._let_happen()
             return stored
+
+        def _let_happen(self) -> None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
 
     objects = Interleaved()
     world = World(objects=objects)

@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 
 from mcu_core.report import AuditReport, Interval, Measurements, ModelName, PathPoint, PathwayReport, Verdict
 from service.domain.run import WorkOrder
-from service.report_html import BOTTOM, HEADLINES, HEIGHT, LEFT, MODEL_LABELS, RIGHT, TOP, WIDTH, path_chart, render
+from service.report_html import (
+    BOTTOM,
+    HEADLINES,
+    HEIGHT,
+    LEFT,
+    MODEL_LABELS,
+    RIGHT,
+    TEST_LABELS,
+    TOP,
+    WIDTH,
+    path_chart,
+    render,
+)
 from tests.attempts import NO_TRACE, REMEMBERS, REMEMBERS_NOTHING, TRACE_LEFT, measured
 from tests.measurements import PATHWAY, report_of
 from tests.records import SPEC, an_attempt, digest_of
@@ -97,9 +109,12 @@ def test_every_tag_is_closed_in_order(verdict: Verdict) -> None:
     assert page(REPORTS[verdict]).open == []
 
 
-def test_every_verdict_and_every_model_has_words() -> None:
+def test_every_verdict_every_model_and_every_test_has_words() -> None:
+    tests = {test.name for test in REPORTS[Verdict.ACCEPT].judgement.tests}
+
     assert HEADLINES.keys() == set(Verdict)
     assert MODEL_LABELS.keys() == set(ModelName)
+    assert TEST_LABELS.keys() == {name for name in tests if not name.startswith("positive_control.")}
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -122,7 +137,7 @@ def test_the_numbers_are_those_of_the_json() -> None:
         assert f"{row.auc.value:.3f}" in shown
         assert f"{100 * row.membership.gap:.2f} %" in shown
     for test in report.judgement.tests:
-        assert test.name in shown
+        assert TEST_LABELS[test.name.removeprefix("positive_control.")] in shown
         assert f"{test.statistic:.4f}" in shown
     assert f"{report.judgement.alpha:.4g}" in shown
     assert f"{report.judgement.auc_margin:.4f}" in shown

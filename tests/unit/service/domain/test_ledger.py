@@ -36,6 +36,16 @@ def test_each_entry_carries_the_digest_before_it() -> None:
     assert [entry.previous_digest for entry in CHAIN[1:]] == [entry.digest for entry in CHAIN[:-1]]
 
 
+def test_the_last_digest_binds_every_entry_before_it() -> None:
+    other: list[LedgerEntry] = []
+    for number in range(1, len(CHAIN) + 1):
+        draft = replace(a_draft(number), actor="somebody else") if number == 1 else a_draft(number)
+        other.append(chain(draft, other[-1] if other else None))
+
+    assert verify_chain(other) == len(CHAIN)
+    assert other[-1].digest != CHAIN[-1].digest
+
+
 TAMPERED: dict[str, Callable[[LedgerEntry], LedgerEntry]] = {
     "sequence": lambda entry: replace(entry, sequence=entry.sequence + 1),
     "at": lambda entry: replace(entry, at=entry.at + timedelta(microseconds=1)),
