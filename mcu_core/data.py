@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -85,7 +85,9 @@ class MixedBatches:
     """D_f and D_r in every batch, in numbers that do not change from batch to batch; the forget rows come first.
 
     The numbers follow the natural ratio, rounded up, with at least one of each: a batch without a forget row has no
-    forget loss, and a part with a single row is in every batch. A batch holds at most `size + 1` rows, or two.
+    forget loss, and a part with a single row is in every batch. Where D_f has fewer rows than there are batches, its
+    loss weighs n_f / steps, the share of batches that would have had a row: with full weight a single sample ascends
+    as hard as hundreds and takes the model with it. A batch holds at most `size + 1` rows, or two.
     """
 
     reader: BatchReader
@@ -104,8 +106,10 @@ class MixedBatches:
         """Yield one epoch."""
         forget = _deal(self.forget, self.steps, rng)
         retain = _deal(self.retain, self.steps, rng)
+        weight = min(1.0, len(self.forget) / self.steps)
         for first, second in zip(forget, retain, strict=True):
-            yield self.reader.read(torch.cat([first, second]), forget_count=len(first))
+            batch = self.reader.read(torch.cat([first, second]), forget_count=len(first))
+            yield replace(batch, forget_weight=weight)
 
 
 def _deal(rows: Tensor, hands: int, rng: torch.Generator) -> tuple[Tensor, ...]:

@@ -24,7 +24,7 @@ def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
 def ascend_and_descend(logits: Tensor, batch: Batch, beta: Tensor | float) -> Tensor:
     """Return the loss that forgets and keeps at once.
 
-    L = CE(D_r) - β CE(D_f), each a mean over its own rows
+    L = CE(D_r) - β w CE(D_f), each CE a mean over its own rows; w is the batch's `forget_weight`
 
     Args:
         logits: float32 `[N, K]`.
@@ -34,9 +34,10 @@ def ascend_and_descend(logits: Tensor, batch: Batch, beta: Tensor | float) -> Te
     Returns:
         A scalar, in nats; unbounded below.
 
-    Source: NegGrad+ in Kurmanji et al. (arXiv 2302.09880); equation 2 of arXiv 2505.10859.
+    Source: NegGrad+ in Kurmanji et al. (arXiv 2302.09880); equation 2 of arXiv 2505.10859. w is ours; see
+        `data.MixedBatches`.
     """
     count = batch.forget_count
     forget = functional.cross_entropy(logits[:count], batch.labels[:count])
     retain = functional.cross_entropy(logits[count:], batch.labels[count:])
-    return retain - beta * forget
+    return retain - beta * batch.forget_weight * forget

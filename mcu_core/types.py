@@ -66,6 +66,8 @@ class Batch:
     """int64 `[B]`."""
     forget_count: int = 0
     """The first so many rows are D_f's; 0 where the batch does not mix."""
+    forget_weight: float = 1.0
+    """Of the loss of the forget rows; below 1 where a batch has more of them than its share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -226,6 +227,12 @@ def _finished(client: Client, folder: Path, ticket: ticket_pb.Ticket, metrics_ur
     ]
     if reports:
         console.print(_table(reports))
+        console.print(
+            "D_f: images to forget, D_r: kept, D_t: test. AUC φ: .5 when the images to forget look like unseen ones.\n"
+            "MIA: share of D_f that an attack calls unseen, and how far that is from unseen images. gap: to the alignment\n"
+            "references. s: seconds to make the model.",
+            style="dim",
+        )
         _explain(reports)
     succeeded = ticket.state == ticket_pb.TICKET_STATE_SUCCEEDED
     console.print(f"Ticket {state_name(ticket)}." if succeeded else f"[yellow]Ticket {state_name(ticket)}[/]:")
@@ -247,21 +254,22 @@ def _finished(client: Client, folder: Path, ticket: ticket_pb.Ticket, metrics_ur
 
 
 def _table(reports: list[AuditReport]) -> Table:
-    table = Table(title="What the audit measured", title_justify="left")
-    table.add_column("model")
-    for name in ("D_f acc.", "D_r acc.", "D_t acc.", "AUC of φ", "SVC-MIA (gap)", "align. gap", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("gate")
+    title = "What the audit measured (accuracies, SVC-MIA and gaps in %)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for name in ("D_f", "D_r", "D_t", "AUC φ", "MIA (gap)", "gap", "s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("gate", no_wrap=True)
     for row, verdict in _rows(reports):
-        label = MODEL_LABELS[row.name] + (f" t={row.t:.3f}" if row.t is not None else "")
+        position = "" if row.t is None or row.name is not ModelName.MCU_BETA else f" t={row.t:.2f}"
         table.add_row(
-            label,
-            f"{1 - row.unlearning_accuracy.value:.1%}",
-            f"{row.retain_accuracy.value:.1%}",
-            f"{row.test_accuracy.value:.1%}",
-            f"{row.auc.value:.3f}" + ("" if row.auc.low is None else f" [{row.auc.low:.2f}, {row.auc.high:.2f}]"),
-            f"{row.membership.nonmember_share:.1%} ({row.membership.gap:.1%})",
-            f"{row.gaps.mean:.1%}",
+            MODEL_LABELS[row.name].removesuffix(" model") + position,
+            f"{100 * (1 - row.unlearning_accuracy.value):.1f}",
+            f"{100 * row.retain_accuracy.value:.1f}",
+            f"{100 * row.test_accuracy.value:.1f}",
+            f"{row.auc.value:.3f}",
+            f"{100 * row.membership.nonmember_share:.1f} ({100 * row.membership.gap:.1f})",
+            f"{100 * row.gaps.mean:.1f}",
             f"{row.seconds:.1f}" if row.seconds else "",
             verdict,
         )

@@ -16,7 +16,7 @@ from service.manifests.plan import BuildOptions, SampleSource
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Of Debian's package `dataset-fashion-mnist`."""
 TRAIN_COUNT = 3000
-HELDOUT_COUNT = 10_000
+HELDOUT_COUNT = 6000
 DIGITS_HELDOUT_SHARE = 0.6
 
 FASHION_ARCHITECTURE = ArchitectureConfig(

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     retry_seconds: Annotated[float, Field(gt=0.0)] = 1.0
     """Back-off after the first counted failure; doubles with each."""
     worker_threads: Annotated[int, Field(ge=1)] | None = None
-    """CPU threads of a job; by default every core."""
+    """CPU threads of a job; by default as many as cores are idle when it starts."""
     reflection: bool = True
     """Serve gRPC reflection; off in production."""
     json_logs: bool = True

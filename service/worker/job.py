@@ -37,6 +37,7 @@ from service.domain.run import (
 from service.errors import PermanentError, TemporaryError
 from service.ports import ObjectStore, manifest_key
 from service.worker.samples import DecodedSamples, decode
+from service.worker.threads import use_threads
 
 PROGRESS_SECONDS = 0.5
 """Shortest time between two notes of progress."""
@@ -71,13 +72,12 @@ def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) ->
     Args:
         order_key: where the work order lies in the object store.
         objects: the object store.
-        threads: CPU threads; `None` takes every core.
+        threads: CPU threads; `None` takes the idle cores.
 
     Returns:
         `None` when a candidate was judged, whatever the verdict, else the kind of failure.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     order = WorkOrder.model_validate_json(objects.read(order_key))
     notes = _ProgressNotes(objects=objects, key=f"{order.prefix}/progress.json")
     try:
@@ -154,7 +154,7 @@ def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_Prog
         progress=notes.training,
     )
     # 5. Judge
-    report = _report(order, measurements, candidate.sha256)
+    report = _report(order, name_original(measurements, spec.base_model_digest), candidate.sha256)
     written = objects.create(f"{order.prefix}/report.json", report_bytes(report))
     # 6. Outcome
     return Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256)
@@ -188,6 +188,16 @@ def pose(
         test=heldout_positions[heldout.test],
     )
     return problem, SealedSamples(rows=heldout_positions[heldout.sealed])
+
+
+def name_original(measurements: Measurements, digest: str) -> Measurements:
+    """Return measurements whose first row carries the digest of the original's file.
+
+    The core names a state by the bytes that it would write; a registered file may hold the same tensors in another
+    order or with metadata. That the rows are about this file was checked when it was loaded.
+    """
+    original = measurements.original.model_copy(update={"digest": digest})
+    return measurements.model_copy(update={"models": (original, *measurements.models[1:])})
 
 
 def compute_device() -> torch.device:

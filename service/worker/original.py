@@ -14,8 +14,9 @@ from mcu_core.runtime import Runtime, resolve_precision, stream
 from mcu_core.types import Progress
 from service.worker.job import compute_device
 from service.worker.samples import decode
+from service.worker.threads import use_threads
 
-EVALUATION_BATCH = 512
+EVALUATION_BATCH = 128
 """Images a forward pass without gradient."""
 
 
@@ -37,13 +38,15 @@ def train_original(
     path: Path,
     seed: int,
     progress: Progress,
+    threads: int | None = None,
 ) -> TrainedOriginal:
-    """Train a model on a manifest's training split and write its weights.
+    """Train a model on a manifest's training split and write its weights; `threads` as in `use_threads`.
 
     Raises:
         DataError: a sample cannot be decoded or has a label out of range.
         DivergedError: the loss stopped being finite.
     """
+    use_threads(threads)
     samples = decode(manifest, architecture)
     rows = torch.from_numpy(samples.train)
     device = compute_device()

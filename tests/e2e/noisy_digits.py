@@ -57,7 +57,7 @@ def build(folder: Path) -> NoisyDigits:
     table = pa.table({"sample_id": ids, "split": splits, "label": labels, "image": [_png(image) for image in images]})
     pq.write_table(table, manifest)
     weights = folder / "original.safetensors"
-    trained = train_original(manifest, ARCHITECTURE, RECIPE, path=weights, seed=1, progress=ignore_progress)
+    trained = train_original(manifest, ARCHITECTURE, RECIPE, path=weights, seed=1, progress=ignore_progress, threads=1)
     return NoisyDigits(
         manifest=manifest,
         weights=weights,

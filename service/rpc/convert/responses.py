@@ -31,7 +31,6 @@ from service.rpc.convert.enums import (
 )
 
 _MAX_DURATION_SECONDS = 10 * 365 * 86_400.0
-_MAX_COUNT = 2**31 - 1
 """What a worker writes of its progress (ten years at most) is clipped before it could overflow a field."""
 
 
@@ -176,10 +175,10 @@ def progress(record: UnlearningRun, snapshot: ProgressSnapshot | None) -> run_pb
     )
     if snapshot is not None:
         message.activity = snapshot.phase
-        message.epoch = _count(snapshot.epoch)
-        message.epoch_count = _count(snapshot.epochs)
-        message.step = _count(snapshot.step)
-        message.step_count = _count(snapshot.steps)
+        message.epoch = snapshot.epoch
+        message.epoch_count = snapshot.epochs
+        message.step = snapshot.step
+        message.step_count = snapshot.steps
         message.elapsed.CopyFrom(_duration(snapshot.seconds))
         if snapshot.seconds_left is not None:
             message.remaining.CopyFrom(_duration(snapshot.seconds_left))
@@ -234,10 +233,6 @@ def _timestamp(at: datetime) -> Timestamp:
 
 def _optional_timestamp(at: datetime | None) -> Timestamp | None:
     return None if at is None else _timestamp(at)
-
-
-def _count(value: int) -> int:
-    return min(max(value, 0), _MAX_COUNT)
 
 
 def _duration(seconds: float) -> Duration:

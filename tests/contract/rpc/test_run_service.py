@@ -42,17 +42,6 @@ def test_a_closed_run_has_no_progress(api: Api) -> None:
     assert not response.HasField("progress")
 
 
-def test_absurd_progress_is_clipped_and_not_an_error(api: Api) -> None:
-    api.application.runs["run-1"] = a_run()
-    api.application.snapshots["run-1"] = ProgressSnapshot(
-        phase="audit", epoch=2**80, step=-5, seconds=-1.0, seconds_left=1e300
-    )
-    progress = api.runs.GetRun(GetRunRequest(run_id="run-1")).progress
-
-    assert (progress.epoch, progress.step, progress.elapsed.seconds) == (2**31 - 1, 0, 0)
-    assert progress.remaining.seconds > 0
-
-
 def test_an_unknown_run_is_not_found(api: Api) -> None:
     refusal = refusal_of(lambda: api.runs.GetRun(GetRunRequest(run_id="run-none")))
 

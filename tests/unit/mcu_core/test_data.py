@@ -63,6 +63,12 @@ def test_an_epoch_of_plain_batches_reads_every_row_in_batches_of_one_size(count:
     assert max(times.values()) <= 2
 
 
+@pytest.mark.parametrize(("f", "weight"), [(1, 0.1), (4, 0.4), (10, 1.0), (30, 1.0)])
+def test_rows_that_are_in_more_batches_than_their_share_weigh_less(f: int, weight: float) -> None:
+    batches = MixedBatches(reader=numbered(100), forget=torch.arange(f), retain=torch.arange(f, 100), size=10)
+    assert {batch.forget_weight for batch in batches.draw(seeded())} == {weight}
+
+
 def test_batches_repeat_with_their_seed_and_differ_without() -> None:
     batches = PlainBatches(reader=numbered(50), rows=torch.arange(50), size=50)
     first, again, other = (next(batches.draw(seeded(seed))).labels for seed in (1, 1, 2))

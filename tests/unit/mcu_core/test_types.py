@@ -10,7 +10,7 @@ from mcu_core.types import ImageData, Pathway, Problem, bernstein
 def pathway(dtype: torch.dtype = torch.float32) -> Pathway:
     rng = torch.Generator().manual_seed(0)
     first, middle, last = (torch.randn(5, generator=rng, dtype=dtype) for _ in range(3))
-    first[0] = -0.0  # a sum of products would lose the sign
+    first[0], middle[0], last[0] = -0.0, 1.0, 1.0  # a sum of products would lose the sign
     return Pathway(original={"w": first}, control={"w": middle}, end={"w": last}, mask=frozenset({"w"}))
 
 

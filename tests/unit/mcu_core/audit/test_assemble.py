@@ -5,6 +5,7 @@ import torch
 
 from mcu_core import checkpoint
 from mcu_core.audit.assemble import Excluded, measure
+from mcu_core.config import Precision
 from mcu_core.errors import DataError
 from mcu_core.gate import GatePolicy, judge
 from mcu_core.inference import accuracy
@@ -74,6 +75,22 @@ def test_measurements_survive_json_and_repeat(problem: Problem, retrained: State
     first, again = (measured(problem, outcome(retrained)) for _ in range(2))
     assert Measurements.model_validate_json(first.model_dump_json()) == first
     assert first.model_copy(update={"seconds": {}}) == again.model_copy(update={"seconds": {}})
+
+
+def test_the_audit_does_not_depend_on_the_precision_of_the_run(problem: Problem, retrained: State) -> None:
+    exact, half = (
+        measure(
+            problem,
+            tiny_sealed(),
+            outcome(retrained),
+            tiny_config().model_copy(update={"precision": precision}),
+            0,
+            tail_level=0.05,
+        )
+        for precision in (Precision.FLOAT32, Precision.BFLOAT16)
+    )
+    assert exact.models == half.models
+    assert (exact.environment.precision, half.environment.precision) == ("float32", "bfloat16")
 
 
 def test_accuracies_are_those_of_the_models(problem: Problem, runtime: Runtime, retrained: State) -> None:

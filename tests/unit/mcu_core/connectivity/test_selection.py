@@ -42,6 +42,13 @@ def test_the_optimum_of_a_cubic_is_found_within_the_grid(best: float) -> None:
     assert choice.t == pytest.approx(best, abs=0.25 / 25 / 2 + 1e-6)
 
 
+@given(st.floats(0.77, 0.99))
+def test_the_accuracy_on_d_r_decides_where_that_on_d_f_does_not(best: float) -> None:
+    curve = Curve(lambda _: 0.8, lambda t: 0.99 - (t - best) ** 2)
+    choice = choose_point(curve, REFERENCES, SelectionConfig())
+    assert choice.t == pytest.approx(best, abs=0.25 / 25 / 2 + 1e-6)
+
+
 def test_accuracies_are_interpolated_and_not_the_gap() -> None:
     """The gap of a straight line has a kink that no cubic through four of its points finds."""
     curve = Curve(lambda t: 0.8 + (0.86 - t))
