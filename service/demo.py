@@ -228,9 +228,9 @@ def _finished(client: Client, folder: Path, ticket: ticket_pb.Ticket, metrics_ur
     if reports:
         console.print(_table(reports))
         console.print(
-            "D_f: images to forget, D_r: kept, D_t: test. AUC φ: .5 when the images to forget look like unseen ones.\n"
-            "MIA: share of D_f that an attack calls unseen, and how far that is from unseen images. gap: to the alignment\n"
-            "references. s: seconds to make the model.",
+            "D_f: images to forget; D_r: kept; D_t: test. AUC φ: .5 when the images to forget look unseen. MIA: share "
+            "of D_f that an attack calls unseen (its distance from really unseen images). gap: to the accuracies to "
+            "align with. s: seconds to make the model.",
             style="dim",
         )
         _explain(reports)
@@ -270,7 +270,7 @@ def _table(reports: list[AuditReport]) -> Table:
             f"{row.auc.value:.3f}",
             f"{100 * row.membership.nonmember_share:.1f} ({100 * row.membership.gap:.1f})",
             f"{100 * row.gaps.mean:.1f}",
-            f"{row.seconds:.1f}" if row.seconds else "",
+            f"{row.seconds:.0f}" if row.seconds else "",
             verdict,
         )
     return table

@@ -1,6 +1,7 @@
 """Any image classifier of torchvision, without its published weights."""
 
-import torchvision
+from types import ModuleType
+
 from torch import nn
 
 from mcu_core.config import ArchitectureConfig
@@ -12,7 +13,8 @@ _TWO_OUTPUTS = frozenset({"googlenet", "inception_v3"})
 
 def available() -> tuple[str, ...]:
     """Return the names of the classifiers that can be built."""
-    return tuple(name for name in torchvision.models.list_models(module=torchvision.models) if name not in _TWO_OUTPUTS)
+    zoo = _zoo()
+    return tuple(name for name in zoo.list_models(module=zoo) if name not in _TWO_OUTPUTS)
 
 
 def build_torchvision(name: str, architecture: ArchitectureConfig) -> nn.Module:
@@ -37,9 +39,16 @@ def build_torchvision(name: str, architecture: ArchitectureConfig) -> nn.Module:
             raise ArchitectureError(
                 f"torchvision:{name} needs an image_size divisible by {patch}, got {architecture.image_size}"
             )
-        module: nn.Module = torchvision.models.get_model(
+        module: nn.Module = _zoo().get_model(
             name, weights=None, num_classes=architecture.classes, image_size=architecture.image_size
         )
         return module
-    classifier: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=architecture.classes)
+    classifier: nn.Module = _zoo().get_model(name, weights=None, num_classes=architecture.classes)
     return classifier
+
+
+def _zoo() -> ModuleType:
+    # Importing it takes two seconds, which every job on a network of our own would spend for nothing.
+    from torchvision import models  # noqa: PLC0415
+
+    return models
