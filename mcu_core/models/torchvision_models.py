@@ -1,5 +1,6 @@
 """Any image classifier of torchvision, without its published weights."""
 
+from importlib import import_module
 from types import ModuleType
 
 from torch import nn
@@ -49,6 +50,4 @@ def build_torchvision(name: str, architecture: ArchitectureConfig) -> nn.Module:
 
 def _zoo() -> ModuleType:
     # Importing it takes two seconds, which every job on a network of our own would spend for nothing.
-    from torchvision import models  # noqa: PLC0415
-
-    return models
+    return import_module("torchvision.models")
