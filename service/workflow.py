@@ -50,8 +50,8 @@ from service.publishing import Publisher, point_to, read_report
 
 D = TypeVar("D", bound=BaseModel)
 
-KEPT_AFTER_RUN = ("spec.json", "order.json", "report.json", "outcome.json", "progress.json")
-"""What stays of a run. The rest (pathway, θ_p, candidate, row numbers) is personal data like the original model."""
+KEPT_AFTER_RUN = ("spec.json", "report.json", "outcome.json", "progress.json")
+"""What stays of a run. The rest (pathway, candidate, row numbers) is personal data or, as the split key, a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

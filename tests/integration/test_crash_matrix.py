@@ -103,7 +103,7 @@ def require_story_told_once(world: World, ticket: Ticket) -> None:
     assert len(world.executions()) == len(STORY)
     # No personal data are left of it.
     left = {key.rpartition("/")[2] for key in world.objects.keys("runs")}
-    assert left <= {"spec.json", "order.json", "report.json", "outcome.json", "progress.json"}
+    assert left <= {"spec.json", "report.json", "outcome.json", "progress.json"}
     # The ledger tells it once.
     require_ledger_in_order(world, ticket)
 

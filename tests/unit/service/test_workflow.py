@@ -65,7 +65,7 @@ def require_nothing_published(world: World) -> None:
 
 def require_nothing_personal_left(world: World) -> None:
     left = {key.rpartition("/")[2] for key in world.objects.keys("runs")}
-    assert left <= {"spec.json", "order.json", "report.json", "outcome.json", "progress.json"}
+    assert left <= {"spec.json", "report.json", "outcome.json", "progress.json"}
 
 
 # Success
