@@ -21,7 +21,7 @@ from service.adapters.directory_objects import DirectoryObjectStore
 from service.adapters.local_jobs import LocalJobRunner
 from service.adapters.manifest_files import DuckDBManifestSource
 from service.adapters.s3_objects import connect_s3
-from service.adapters.sql_store import connect_store
+from service.adapters.sql_store import connect_store, sqlite_url
 from service.adapters.weights_header import check_weights
 from service.batching import Batcher
 from service.domain.commitment import CommitmentKey
@@ -37,6 +37,8 @@ from service.settings import ObjectStoreKind, Settings
 from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
 from service.workflow import Workflow
 
+DATABASE = "store.db"
+"""Of the embedded default, in the data directory."""
 CONTROLLER = "controller"
 """Actor of what the service does by itself, in the ledger."""
 
@@ -96,7 +98,7 @@ def build_service(settings: Settings) -> Service:
     claim = claim_data_dir(settings.data_dir)
     clock = SystemClock()
     key = load_commitment_key(settings)
-    store = connect_store(settings.database_url or f"sqlite:///{settings.data_dir.absolute() / 'store.db'}")
+    store = connect_store(settings.database_url or sqlite_url(settings.data_dir.absolute() / DATABASE))
     objects = build_objects(settings)
     manifests = DuckDBManifestSource(objects, settings.data_dir / "cache" / "manifests")
     registry = CollectorRegistry()
@@ -206,10 +208,16 @@ def load_commitment_key(settings: Settings) -> CommitmentKey:
     """
     path = settings.commitment_key_file or settings.data_dir / "commitment.key"
     if settings.commitment_key_file is None and not path.exists():
+        if (settings.data_dir / DATABASE).exists():
+            text = f"{path} is gone, and what was committed to with it cannot be recognised: restore it from a copy"
+            raise InvalidRequestError(FieldViolation(field="commitment_key_file", description=text))
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         partial.touch(mode=0o600)
-        partial.write_text(secrets.token_hex(32), encoding="ascii")
+        with partial.open("w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     try:
         return CommitmentKey(bytes.fromhex(path.read_text(encoding="ascii").strip()))

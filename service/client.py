@@ -26,7 +26,7 @@ class Client:
     runs: RunServiceStub
 
 
-@dataclass(frozen=True)
+@dataclass
 class ApiError(Exception):
     """The service refused a call or could not be reached.
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from rich.table import Table
 
 from mcu_core.config import RetrainConfig, Schedule, TrainConfig
 from mcu_core.report import AuditReport, ModelMeasurements, ModelName, Verdict
-from service.bootstrap import build_objects
+from service.bootstrap import build_objects, build_runner, claim_data_dir
 from service.cli.models import REGISTER_SECONDS, stage
 from service.cli.output import EXIT_ERROR, EXIT_NOT_SUCCEEDED, console, told_errors
 from service.cli.tickets import CALL_SECONDS, SUBMIT_SECONDS, follow, state_name
@@ -30,6 +31,7 @@ from service.client import Client, connect
 from service.demo_data import DemoData, build_demo_manifest
 from service.domain.release import report_key
 from service.domain.run import attempt_prefix
+from service.errors import FieldViolation, InvalidRequestError
 from service.pb.unlearning.v1 import deletion_service_pb2 as deletion_pb
 from service.pb.unlearning.v1 import model_pb2 as model_pb
 from service.pb.unlearning.v1 import model_service_pb2 as model_service_pb
@@ -73,6 +75,7 @@ def demo(
     """
     started = time.monotonic()
     with told_errors(as_json=False):
+        _end_in_order()
         marker = None if fresh else _interrupted(folder)
         if marker is None:
             _start_over(folder)
@@ -83,11 +86,17 @@ def demo(
             if marker is None:
                 _register(client, folder, data, train_accuracy)
                 marker = _submit(client, folder, data, seed)
-            ticket = _follow(client, marker)
+            ticket = follow(client, marker.ticket_id)
             finished = _finished(client, folder, ticket, endpoint["metrics"])
     console.print(f"Done in {time.monotonic() - started:.0f} seconds.")
     if not finished:
         raise typer.Exit(EXIT_NOT_SUCCEEDED)
+
+
+def _end_in_order() -> None:
+    """Let whoever ends the demo by a signal end its service as well, as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda signum, _: sys.exit(128 + signum))
 
 
 def _interrupted(folder: Path) -> Marker | None:
@@ -101,15 +110,28 @@ def _interrupted(folder: Path) -> Marker | None:
 def _start_over(folder: Path) -> None:
     ours = {"service", "data", MARKER, "metrics.txt"}
     if folder.exists():
+        if not folder.is_dir():
+            raise InvalidRequestError(FieldViolation(field="--dir", description=f"{folder} is no folder"))
         foreign = {path.name for path in folder.iterdir()} - ours
         if foreign:
             console.print(f"[red]{folder} holds things that are not the demo's[/]: choose another --dir.")
             raise typer.Exit(EXIT_ERROR)
+        _end_jobs(folder / "service")
         console.print(f"Starting fresh: what an earlier demo left in {folder} is removed.")
         shutil.rmtree(folder)
     else:
         console.print(f"Starting fresh in {folder}.")
     (folder / "data").mkdir(parents=True)
+
+
+def _end_jobs(home: Path) -> None:
+    """End the jobs that an interrupted demo has left running; refuse while its service runs."""
+    if not home.exists():
+        return
+    with claim_data_dir(home):
+        runner = build_runner(Settings(data_dir=home))
+        for job in (home / "jobs").glob("*/"):
+            runner.cancel(job.name)
 
 
 def _prepare(folder: Path, seed: int) -> tuple[DemoData, float]:
@@ -140,6 +162,8 @@ def _serving(folder: Path) -> Iterator[dict[str, str]]:
     """Run `unlearn serve` on free ports until the block ends."""
     home = folder / "service"
     home.mkdir(exist_ok=True)
+    with claim_data_dir(home):
+        pass  # refuses with a clear message while the service of another demo runs there
     endpoint = home / "endpoint.json"
     endpoint.unlink(missing_ok=True)
     with (home / "service.log").open("ab") as log:
@@ -213,12 +237,12 @@ def _submit(client: Client, folder: Path, data: DemoData, seed: int) -> Marker:
     return marker
 
 
-def _follow(client: Client, marker: Marker) -> ticket_pb.Ticket:
-    return follow(client, marker.ticket_id)
-
-
 def _finished(client: Client, folder: Path, ticket: ticket_pb.Ticket, metrics_url: str) -> bool:
     """Show what came of the ticket; return whether it succeeded."""
+    (folder / MARKER).unlink(missing_ok=True)
+    if not ticket.run_id:
+        console.print(f"[yellow]Ticket {state_name(ticket)}[/] without a run.")
+        return False
     run = client.runs.GetRun(run_service_pb.GetRunRequest(run_id=ticket.run_id), timeout=CALL_SECONDS).run
     objects = _objects(folder)
     reports = [
@@ -249,7 +273,6 @@ def _finished(client: Client, folder: Path, ticket: ticket_pb.Ticket, metrics_ur
             console.print(f"  report ({suffix.upper()}): {where}", soft_wrap=True)
     console.print(f"  metrics: {folder / 'metrics.txt'}", soft_wrap=True)
     console.print(f"Look around with: UNLEARN_DATA_DIR={folder / 'service'} unlearn serve", soft_wrap=True)
-    (folder / MARKER).unlink(missing_ok=True)
     return succeeded
 
 

@@ -150,6 +150,10 @@ class UnsafeObjectStoreError(PermanentError):
     """The object store ignores conditional writes; publishing on it could lose a release."""
 
 
+class BaselineMismatchError(PermanentError):
+    """The model does not reach the registered accuracy on its own training data."""
+
+
 class LedgerBrokenError(PermanentError):
     """An entry of the ledger does not follow from the one before it."""
 

@@ -4,6 +4,7 @@ Readers follow only the pointer. Whatever is written under the number of a relea
 orphan of a crash, and is replaced.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from service.errors import (
     AuditNotPassedError,
     DigestMismatchError,
     ObjectExistsError,
+    PointerMovedError,
 )
 from service.ports import Change, Clock, ObjectStore, Store
 
@@ -66,7 +68,14 @@ class Publisher:
             self._save(run, model, release, actor)
         # 4. Pointer
         point_to(self.objects, release)
+        pointed = pointed_release(self.objects, release.lineage)
+        if pointed != release.number:
+            raise PointerMovedError(f"the pointer names release {pointed}, which the store does not know")
         return release
+
+    def is_released(self, run: UnlearningRun) -> bool:
+        """Return whether the store has this run's release: from then on the run can only go forward."""
+        return any(release.run_id == run.run_id for release in self.store.releases(run.lineage))
 
     def _release(self, run: UnlearningRun, model: Model) -> Release:
         if run.candidate_digest is None:
@@ -145,13 +154,13 @@ def read_report(objects: ObjectStore, run: UnlearningRun) -> bytes:
 def point_to(objects: ObjectStore, release: Release) -> None:
     """Move a lineage's pointer to a release; harmless when it points there or further already.
 
+    A pointer that cannot be read points nowhere and is replaced.
+
     Raises:
         PointerMovedError: somebody else moved it at the same moment.
     """
     key = pointer_key(release.lineage)
     current = objects.head(key)
-    if current is not None and pointed_release(objects, release.lineage) >= release.number:
-        return
     pointer = {
         "lineage": release.lineage,
         "release": release.number,
@@ -159,13 +168,20 @@ def point_to(objects: ObjectStore, release: Release) -> None:
         "sha256": release.weights_digest,
         "card": card_key(release.lineage, release.number) if release.run_id else None,
     }
-    objects.replace(key, canonical_bytes(pointer), expected_etag=None if current is None else current.etag)
+    data = canonical_bytes(pointer)
+    if current is not None:
+        is_there = current.sha256 == hashlib.sha256(data).hexdigest()
+        if is_there or pointed_release(objects, release.lineage) > release.number:
+            return
+    objects.replace(key, data, expected_etag=None if current is None else current.etag)
 
 
 def pointed_release(objects: ObjectStore, lineage: str) -> int:
-    """Return the number of the release that readers of a lineage get."""
-    number: int = json.loads(objects.read(pointer_key(lineage)))["release"]
-    return number
+    """Return the number of the release that readers of a lineage get; 0 where the pointer is damaged."""
+    try:
+        return int(json.loads(objects.read(pointer_key(lineage)))["release"])
+    except (DigestMismatchError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _card(run: UnlearningRun, release: Release) -> dict[str, object]:

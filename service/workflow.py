@@ -35,7 +35,13 @@ from service.domain.run import (
     spec_key,
 )
 from service.domain.ticket import Ticket, TicketEvent, TicketReason, TicketState, advance, can_happen
-from service.errors import DigestMismatchError, PermanentError, PointerMovedError, StaleVersionError
+from service.errors import (
+    DigestMismatchError,
+    ObjectStoreUnavailableError,
+    PermanentError,
+    PointerMovedError,
+    StaleVersionError,
+)
 from service.ports import (
     Change,
     Clock,
@@ -242,6 +248,11 @@ class Workflow:
         except (PointerMovedError, StaleVersionError):
             self.observer.publish_conflict()
             return self._fresh(run)  # the next round looks at how things stand then
+        except PermanentError as error:
+            if not self.publisher.is_released(run):
+                raise
+            self.observer.publish_conflict()
+            raise ObjectStoreUnavailableError(f"released, but the pointer cannot be moved: {error.message}") from error
         now = self.clock.now()
         committed = enter(run, RunPhase.COMMITTED, now)
         tickets, entries = [], [run_changed(run, committed, self.actor, now)]

@@ -43,16 +43,24 @@ _LEDGER_PAGE = 1000
 _UNAVAILABLE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
 
 
-def connect_store(url: str) -> "SqlStore":
+def sqlite_url(path: Path) -> sa.URL:
+    """Return the URL of a database file, whatever characters its path holds."""
+    return sa.URL.create("sqlite", database=str(path))
+
+
+def connect_store(url: str | sa.URL) -> "SqlStore":
     """Open a database and bring its schema to the newest revision.
 
     Args:
         url: SQLAlchemy URL, such as `sqlite:////var/lib/unlearn/store.db` or `postgresql+psycopg://…`.
 
     Raises:
-        StoreUnavailableError: the database cannot be reached.
+        StoreUnavailableError: the database cannot be reached, or there is no driver for such a URL.
     """
-    engine = sa.create_engine(url)
+    try:
+        engine = sa.create_engine(url)
+    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+        raise StoreUnavailableError("the database URL cannot be used, or its driver is not installed") from error
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     store = SqlStore(engine)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -43,6 +44,14 @@ def told_errors(*, as_json: bool) -> Iterator[None]:
         _tell(error.message, type(error).__name__, error.metadata, as_json=as_json)
     except CoreError as error:
         _tell(str(error), type(error).__name__, {}, as_json=as_json)
+    except ValidationError as error:
+        details = {".".join(map(str, problem["loc"])): problem["msg"] for problem in error.errors(include_url=False)}
+        _tell(f"{error.title} cannot be used", "INVALID_SETTINGS", details, as_json=as_json)
+    except UnicodeError:
+        _tell("an argument is no UTF-8 text", "INVALID_TEXT", {}, as_json=as_json)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _tell(f"{where}{error.strerror or error}", type(error).__name__, {}, as_json=as_json)
 
 
 def _tell(message: str, reason: str, details: dict[str, str], *, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Commands that run the service and its jobs: serve, work."""
 
+import os
 import signal
 import threading
 from typing import Annotated
@@ -10,6 +11,9 @@ from service.bootstrap import build_objects, build_service
 from service.cli.output import err_console, told_errors
 from service.domain.run import EXIT_CODES
 from service.settings import Settings
+
+PRIVATE = 0o077
+"""What is kept may be personal data: it is readable by its owner only."""
 
 
 def serve(
@@ -27,6 +31,7 @@ def serve(
     """
     given = {"port": port, "metrics_port": metrics_port}
     changes = {name: value for name, value in given.items() if value is not None}
+    os.umask(PRIVATE)
     with told_errors(as_json=False):
         settings = Settings().model_copy(update=changes)
         service = build_service(settings)
@@ -51,8 +56,9 @@ def work(
     # torch is loaded here and nowhere else.
     from service.worker import job  # noqa: PLC0415
 
-    settings = Settings()
+    os.umask(PRIVATE)
     with told_errors(as_json=False):
+        settings = Settings()
         failure = job.work(order, build_objects(settings), threads=settings.worker_threads)
     if failure is not None:
         raise typer.Exit(EXIT_CODES[failure])

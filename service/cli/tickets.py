@@ -67,15 +67,17 @@ def submit(
 
         cut -d, -f1 requests.csv | unlearn submit fashion --file -
     """
+    if not sample_ids and file is None:
+        raise typer.BadParameter("name sample ids, or give --file (`-` reads standard input)", param_hint="SAMPLE_IDS")
     ids = [*(sample_ids or []), *(_read_ids(file) if file else [])]
-    request = deletion_pb.SubmitTicketRequest(
-        request_id=request_id or str(uuid.uuid4()),
-        lineage=lineage,
-        samples=selection_pb.SampleSelection(inline=selection_pb.SampleIds(sample_ids=ids)),
-        regime=ticket_pb.Regime.Value(f"REGIME_{regime.name}"),
-        validate_only=validate_only,
-    )
     with told_errors(as_json=as_json), connect(address) as client:
+        request = deletion_pb.SubmitTicketRequest(
+            request_id=request_id or str(uuid.uuid4()),
+            lineage=lineage,
+            samples=selection_pb.SampleSelection(inline=selection_pb.SampleIds(sample_ids=ids)),
+            regime=ticket_pb.Regime.Value(f"REGIME_{regime.name}"),
+            validate_only=validate_only,
+        )
         response = client.deletion.SubmitTicket(request, timeout=SUBMIT_SECONDS)
         if response.HasField("preview"):
             _print_preview(response.preview, as_json=as_json)
@@ -224,10 +226,12 @@ def _watch(client: Client, ticket_id: str, *, as_json: bool) -> None:
 
 def _read_ids(file: Path) -> list[str]:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{file} cannot be read: {error}", param_hint="--file") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    # Only line feeds separate: an id may hold whatever else looks like a line's end or a space.
+    return [line for line in (raw.removesuffix("\r") for raw in text.split("\n")) if line]
 
 
 def _print_ticket(ticket: ticket_pb.Ticket, *, as_json: bool) -> None:

@@ -56,6 +56,7 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.ObjectExistsError: (grpc.StatusCode.ALREADY_EXISTS, "OBJECT_EXISTS"),
         errors.PointerMovedError: (grpc.StatusCode.ABORTED, "POINTER_MOVED"),
         errors.UnsafeObjectStoreError: (grpc.StatusCode.FAILED_PRECONDITION, "UNSAFE_OBJECT_STORE"),
+        errors.BaselineMismatchError: (grpc.StatusCode.FAILED_PRECONDITION, "BASELINE_MISMATCH"),
         errors.LedgerBrokenError: (grpc.StatusCode.DATA_LOSS, "LEDGER_BROKEN"),
         errors.AuditNotPassedError: (grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_NOT_PASSED"),
         errors.ServiceRunningError: (grpc.StatusCode.FAILED_PRECONDITION, "SERVICE_RUNNING"),

@@ -62,8 +62,8 @@ def check_ids(field: str, values: Sequence[str]) -> Iterator[FieldViolation]:
     if len(values) > MAX_INLINE_IDS:
         yield FieldViolation(field=field, description=f"must be at most {MAX_INLINE_IDS} ids, got {len(values)}")
         return
-    wrong = (position for position, value in enumerate(values) if not _is_text(value, MAX_ID_CHARACTERS))
-    description = f"must be 1 to {MAX_ID_CHARACTERS} printable characters"
+    wrong = (position for position, value in enumerate(values) if not _is_id(value))
+    description = f"must be 1 to {MAX_ID_CHARACTERS} characters without NUL"
     yield from (FieldViolation(field=f"{field}[{position}]", description=description) for position in wrong)
 
 
@@ -78,6 +78,11 @@ def violations_of(error: ValidationError, message: str, *, flattened: str = "") 
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         path = [message, *(str(part) for part in problem["loc"] if part != flattened)]
         yield FieldViolation(field=".".join(path), description=problem["msg"])
+
+
+def _is_id(value: str) -> bool:
+    # Whatever a manifest may hold must be possible to name: file names have characters that no screen shows.
+    return 1 <= len(value) <= MAX_ID_CHARACTERS and "\0" not in value
 
 
 def _is_text(value: str, most: int) -> bool:

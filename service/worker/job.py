@@ -19,7 +19,8 @@ from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
 from mcu_core.gate import judge
 from mcu_core.heldout import split_heldout
-from mcu_core.report import AuditReport, Measurements, References, Subjects
+from mcu_core.report import AuditReport, Measurements, Subjects
+from mcu_core.runtime import runtime_of
 from mcu_core.types import Outcome as CoreOutcome
 from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate, SealedSamples
 from service import resolution_file
@@ -34,7 +35,7 @@ from service.domain.run import (
     attempt_prefix,
     resolution_key,
 )
-from service.errors import PermanentError, TemporaryError
+from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.ports import ObjectStore, manifest_key
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
@@ -53,10 +54,6 @@ LIMITATIONS = (
 )
 
 _log = structlog.get_logger()
-
-
-class BaselineMismatchError(PermanentError):
-    """The model does not reach the registered accuracy on its own training data."""
 
 
 def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) -> FailureKind | None:
@@ -129,6 +126,7 @@ def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_Prog
     left_out = (*resolution.forgotten_before, *resolution.held)
     samples = decode(manifest, spec.architecture, left_out=left_out, progress=notes.decoding)
     problem, sealed = pose(order, resolution, samples, base)
+    _require_baseline(order, problem)
     # 3. Unlearn
     outcome = pipeline.run(
         problem,
@@ -138,7 +136,6 @@ def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_Prog
         previous=_previous_pathway(order, objects, problem),
         progress=notes.training,
     )
-    _require_baseline(order, outcome.references)
     candidate = objects.create(f"{order.prefix}/candidate.safetensors", checkpoint.to_bytes(outcome.candidate.state))
     _store_pathway(order, objects, outcome)
     # 4. Measure what was stored
@@ -269,10 +266,12 @@ def _previous_pathway(order: WorkOrder, objects: ObjectStore, problem: Problem) 
     )
 
 
-def _require_baseline(order: WorkOrder, references: References) -> None:
+def _require_baseline(order: WorkOrder, problem: Problem) -> None:
     claimed = order.spec.baseline_train_accuracy
-    measured = references.train_accuracy
-    if claimed is not None and abs(claimed - measured) > BASELINE_TOLERANCE:
+    if claimed is None or order.epoch > 1:
+        return
+    measured = pipeline.measure_references(problem, runtime_of(problem, order.spec.config)).train_accuracy
+    if abs(claimed - measured) > BASELINE_TOLERANCE:
         raise BaselineMismatchError(
             f"the model was registered with a train accuracy of {claimed:.4f}, on the manifest it has {measured:.4f}: "
             "data, labels or normalisation are not those of its training"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mcu_core.config import ArchitectureConfig
 from mcu_core.errors import DataError
@@ -23,6 +23,8 @@ from service.domain.manifest import Split
 
 ROWS_PER_READ = 1024
 """Rows of the manifest held in memory at once."""
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+"""Formats that are decoded; every further one is code that hostile bytes can reach."""
 MAX_PIXELS = 64 * 1024 * 1024
 """An image of more pixels is refused before it is decoded: a small file can unfold to gigabytes."""
 
@@ -143,18 +145,13 @@ def _file_content(uri: str | None, row: int) -> bytes:
 def _pixels(content: bytes, row: int, architecture: ArchitectureConfig) -> NDArray[np.uint8]:
     """Return uint8 `[C, H, W]` of the size that the architecture takes."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"row {row}: the image has {image.width} x {image.height} pixels")
             picture = image.convert("L" if architecture.channels == 1 else "RGB")
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except DataError:
+        raise
+    except Exception as error:
         raise DataError(f"row {row}: the image cannot be decoded") from error
     size = (architecture.image_size, architecture.image_size)
     if picture.size != size:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -146,3 +147,23 @@ def _assert_no_id_outside_the_store(server: Server, digits: NoisyDigits) -> None
         if content[:4] == b"PAR1":
             continue  # the manifest itself, wherever the object store keeps its bytes
         assert not any(sample_id in content for sample_id in ids), path.relative_to(manifests.parent)
+
+
+def test_a_setting_that_is_no_number_is_told(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve"],
+        env=environment(tmp_path) | {"UNLEARN_PORT": "abc"},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_submission_without_ids_says_how_to_name_them(server: Server) -> None:
+    done = unlearn(server, "submit", "cli")
+    assert done.returncode == 2
+    assert "--file" in done.stderr

@@ -17,9 +17,10 @@ from service.ports import JobState, JobStatus
 DEADLINE_SECONDS = 30.0
 
 SERVER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from service.adapters.local_jobs import LocalJobRunner
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background hands down that it is ignored
 LocalJobRunner(Path(sys.argv[1]), sys.argv[2:-1], dict(os.environ)).start("run-1", sys.argv[-1])
 print("started", flush=True)
 time.sleep(600)

@@ -124,7 +124,7 @@ def test_every_wrong_field_is_named_at_once(api: Api) -> None:
 
 
 def test_unusable_ids_are_named_by_position_and_not_repeated(api: Api) -> None:
-    refusal = refusal_of(lambda: api.deletion.SubmitTicket(submission("r", "sample-1", "", "a\nb", "x" * 257)))
+    refusal = refusal_of(lambda: api.deletion.SubmitTicket(submission("r", "sample-1", "", "a\0b", "x" * 257)))
 
     assert refusal.fields() == [f"samples.inline.sample_ids[{at}]" for at in (1, 2, 3)]
     assert "x" * 257 not in str(refusal)

@@ -155,6 +155,16 @@ def test_a_pointer_moves_forward_and_never_back() -> None:
         assert pointed_release(objects, LINEAGE) == pointed
 
 
+@pytest.mark.parametrize("damage", [b"garbage", b"{}", b'{"release":null}', b"[]"])
+def test_a_damaged_pointer_is_replaced(damage: bytes) -> None:
+    objects = MemoryObjectStore()
+    point_to(objects, a_release(2))
+    objects.overwrite(pointer_key(LINEAGE), damage)
+
+    point_to(objects, a_release(2))
+    assert pointed_release(objects, LINEAGE) == 2
+
+
 def test_pointing_where_it_points_writes_nothing() -> None:
     objects = MemoryObjectStore()
     point_to(objects, a_release(2))

@@ -483,6 +483,20 @@ def test_a_pointer_that_is_behind_its_lineage_is_repaired() -> None:
     assert world.pointer()["release"] == 2
 
 
+def test_nothing_succeeds_while_readers_are_pointed_to_a_release_that_nobody_knows() -> None:
+    world = World(accept)
+    world.register()
+    ticket = world.submit("train-03")
+    foreign = world.objects.read(pointer_key(LINEAGE)).replace(b'"release":1', b'"release":999')
+    world.objects.overwrite(pointer_key(LINEAGE), foreign)
+
+    for _ in range(10):
+        world.round()
+
+    assert world.ticket(ticket).state is TicketState.PUBLISHED
+    assert world.observed.conflicts > 0
+
+
 def test_a_pointer_never_moves_back() -> None:
     world, _ = told(accept)
     before = world.pointer()
