@@ -13,6 +13,7 @@ from service.pb.unlearning.v1 import model_pb2 as model_pb
 from service.pb.unlearning.v1 import model_service_pb2 as service_pb
 from service.pb.unlearning.v1 import sample_selection_pb2 as selection_pb
 from service.pb.unlearning.v1 import ticket_pb2 as ticket_pb
+from service.ports import ObjectStore
 from service.settings import Settings
 from tests.e2e.noisy_digits import ARCHITECTURE, RECIPE, NoisyDigits
 
@@ -20,10 +21,14 @@ LINEAGE = "digits"
 
 
 def register(
-    client: Client, home: Path, digits: NoisyDigits, architecture: ArchitectureConfig = ARCHITECTURE
+    client: Client,
+    home: Path,
+    digits: NoisyDigits,
+    architecture: ArchitectureConfig = ARCHITECTURE,
+    objects: ObjectStore | None = None,
 ) -> model_pb.Model:
-    """Register the digits model."""
-    weights, manifest = stage(build_objects(Settings(data_dir=home)), digits.weights, digits.manifest)
+    """Register the digits model, by way of the directory store in `home` unless another one is given."""
+    weights, manifest = stage(objects or build_objects(Settings(data_dir=home)), digits.weights, digits.manifest)
     request = service_pb.RegisterModelRequest(
         request_id=str(uuid.uuid4()),
         lineage=LINEAGE,
