@@ -31,7 +31,7 @@ from service.client import Client, connect
 from service.demo_data import DemoData, build_demo_manifest
 from service.domain.release import report_key
 from service.domain.run import attempt_prefix
-from service.errors import FieldViolation, InvalidRequestError
+from service.errors import FieldViolation, InvalidRequestError, ServiceRunningError
 from service.pb.unlearning.v1 import deletion_service_pb2 as deletion_pb
 from service.pb.unlearning.v1 import model_pb2 as model_pb
 from service.pb.unlearning.v1 import model_service_pb2 as model_service_pb
@@ -45,6 +45,8 @@ from service.settings import Settings
 LINEAGE = "demo"
 MARKER = "demo.json"
 START_SECONDS = 60.0
+DRAIN_SECONDS = 15.0
+"""A service that was asked to end needs less."""
 FORGET_SHARE = 0.1
 ENOUGH_MEMORISED = 0.995
 """Train accuracy from which on there is something to forget."""
@@ -75,7 +77,6 @@ def demo(
     """
     started = time.monotonic()
     with told_errors(as_json=False):
-        _end_in_order()
         marker = None if fresh else _interrupted(folder)
         if marker is None:
             _start_over(folder)
@@ -91,12 +92,6 @@ def demo(
     console.print(f"Done in {time.monotonic() - started:.0f} seconds.")
     if not finished:
         raise typer.Exit(EXIT_NOT_SUCCEEDED)
-
-
-def _end_in_order() -> None:
-    """Let whoever ends the demo by a signal end its service as well, as Ctrl-C does."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda signum, _: sys.exit(128 + signum))
 
 
 def _interrupted(folder: Path) -> Marker | None:
@@ -128,10 +123,10 @@ def _end_jobs(home: Path) -> None:
     """End the jobs that an interrupted demo has left running; refuse while its service runs."""
     if not home.exists():
         return
-    with claim_data_dir(home):
-        runner = build_runner(Settings(data_dir=home))
-        for job in (home / "jobs").glob("*/"):
-            runner.cancel(job.name)
+    _wait_for_claim(home)
+    runner = build_runner(Settings(data_dir=home))
+    for job in (home / "jobs").glob("*/"):
+        runner.cancel(job.name)
 
 
 def _prepare(folder: Path, seed: int) -> tuple[DemoData, float]:
@@ -162,8 +157,7 @@ def _serving(folder: Path) -> Iterator[dict[str, str]]:
     """Run `unlearn serve` on free ports until the block ends."""
     home = folder / "service"
     home.mkdir(exist_ok=True)
-    with claim_data_dir(home):
-        pass  # refuses with a clear message while the service of another demo runs there
+    _wait_for_claim(home)
     endpoint = home / "endpoint.json"
     endpoint.unlink(missing_ok=True)
     with (home / "service.log").open("ab") as log:
@@ -173,6 +167,7 @@ def _serving(folder: Path) -> Iterator[dict[str, str]]:
             stdout=log,
             stderr=log,
         )
+    _end_together(process.pid)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not endpoint.exists():
@@ -186,6 +181,40 @@ def _serving(folder: Path) -> Iterator[dict[str, str]]:
     finally:
         process.terminate()
         process.wait()
+
+
+def _end_together(service_pid: int) -> None:
+    """Let whoever interrupts or ends the demo end its service as well.
+
+    The process ends at once: an exception that a signal raises inside gRPC leaves its locks held for ever.
+    """
+
+    def end(signum: int, _: object) -> None:
+        os.kill(service_pid, signal.SIGTERM)
+        console.show_cursor()
+        console.print("\nInterrupted; a job may still finish in the background. Run the demo again to go on.")
+        os._exit(128 + signum)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
+def _wait_for_claim(home: Path) -> None:
+    """Wait for the service of an interrupted demo to end; refuse where one keeps running.
+
+    Raises:
+        ServiceRunningError: it still runs.
+    """
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while True:
+        try:
+            claim_data_dir(home).close()
+        except ServiceRunningError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _service_environment(home: Path) -> dict[str, str]:
