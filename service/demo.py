@@ -17,18 +17,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from mcu_core.config import RetrainConfig, Schedule, TrainConfig
-from mcu_core.report import AuditReport, ModelMeasurements, ModelName, Verdict
+from mcu_core.report import AuditReport
 from service.bootstrap import build_objects, build_runner, claim_data_dir
 from service.cli.models import REGISTER_SECONDS, stage
 from service.cli.output import EXIT_ERROR, EXIT_NOT_SUCCEEDED, console, told_errors
 from service.cli.tickets import CALL_SECONDS, SUBMIT_SECONDS, follow, state_name
 from service.client import Client, connect
 from service.demo_data import DemoData, build_demo_manifest
+from service.demo_summary import explain, measurements_table
 from service.domain.release import report_key
 from service.domain.run import attempt_prefix
 from service.errors import FieldViolation, InvalidRequestError, ServiceRunningError
@@ -39,7 +38,6 @@ from service.pb.unlearning.v1 import run_service_pb2 as run_service_pb
 from service.pb.unlearning.v1 import sample_selection_pb2 as selection_pb
 from service.pb.unlearning.v1 import ticket_pb2 as ticket_pb
 from service.ports import ObjectStore
-from service.report_html import MODEL_LABELS
 from service.settings import Settings
 
 LINEAGE = "demo"
@@ -279,14 +277,14 @@ def _finished(client: Client, folder: Path, ticket: ticket_pb.Ticket, metrics_ur
         for attempt in run.audited_attempts
     ]
     if reports:
-        console.print(_table(reports))
+        console.print(measurements_table(reports))
         console.print(
             "D_f: images to forget; D_r: kept; D_t: test. AUC φ: .5 when the images to forget look unseen. MIA: share "
             "of D_f that an attack calls unseen (its distance from really unseen images). gap: to the accuracies to "
             "align with. s: seconds to make the model.",
             style="dim",
         )
-        _explain(reports)
+        explain(reports)
     succeeded = ticket.state == ticket_pb.TICKET_STATE_SUCCEEDED
     console.print(f"Ticket {state_name(ticket)}." if succeeded else f"[yellow]Ticket {state_name(ticket)}[/]:")
     for reason in ticket.reasons:
@@ -303,60 +301,6 @@ def _finished(client: Client, folder: Path, ticket: ticket_pb.Ticket, metrics_ur
     console.print(f"  metrics: {folder / 'metrics.txt'}", soft_wrap=True)
     console.print(f"Look around with: UNLEARN_DATA_DIR={folder / 'service'} unlearn serve", soft_wrap=True)
     return succeeded
-
-
-def _table(reports: list[AuditReport]) -> Table:
-    title = "What the audit measured (accuracies, SVC-MIA and gaps in %)"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    for name in ("D_f", "D_r", "D_t", "AUC φ", "MIA (gap)", "gap", "s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("gate", no_wrap=True)
-    for row, verdict in _rows(reports):
-        position = "" if row.t is None or row.name is not ModelName.MCU_BETA else f" t={row.t:.2f}"
-        table.add_row(
-            MODEL_LABELS[row.name].removesuffix(" model") + position,
-            f"{100 * (1 - row.unlearning_accuracy.value):.1f}",
-            f"{100 * row.retain_accuracy.value:.1f}",
-            f"{100 * row.test_accuracy.value:.1f}",
-            f"{row.auc.value:.3f}",
-            f"{100 * row.membership.nonmember_share:.1f} ({100 * row.membership.gap:.1f})",
-            f"{100 * row.gaps.mean:.1f}",
-            f"{row.seconds:.0f}" if row.seconds else "",
-            verdict,
-        )
-    return table
-
-
-def _rows(reports: list[AuditReport]) -> list[tuple[ModelMeasurements, str]]:
-    """Return the original, what unlearning started from, and each candidate with its verdict."""
-    first = reports[0].measurements
-    rows = [(model, "") for model in first.models[:-1]]
-    return rows + [(report.measurements.candidate, report.judgement.verdict.value) for report in reports]
-
-
-def _explain(reports: list[AuditReport]) -> None:
-    original = reports[0].measurements.original.auc
-    if reports[0].judgement.verdict is Verdict.VACUOUS:
-        console.print(
-            f"[yellow]Nothing could be shown[/]: even on the original model the audit cannot tell the images to be "
-            f"forgotten from unseen ones (AUC {original.value:.3f})."
-        )
-        return
-    console.print(
-        f"The original knew them: AUC {original.value:.3f} between the images to be forgotten and unseen ones "
-        f"(p = {original.p_value:.1g}; .5 would be no trace)."
-    )
-    last = reports[-1]
-    rung = f"rung {last.rung + 1} of {len(last.config.ladder)} ({last.rung_kind})"
-    name = MODEL_LABELS[last.measurements.candidate.name]
-    for report in reports:
-        for reason in report.judgement.reasons:
-            console.print(f"  rung {report.rung + 1} ({report.rung_kind}) was refused: {reason.text}", highlight=False)
-    if last.judgement.verdict is Verdict.ACCEPT:
-        console.print(f"[green]{name} passed[/] on {rung}.")
-    if any(row.name is ModelName.RETRAINED for row, _ in _rows(reports)):
-        console.print("The ladder needed exact retraining.")
 
 
 @contextmanager

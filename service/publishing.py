@@ -57,7 +57,7 @@ class Publisher:
             StaleVersionError: the lineage changed at the same moment.
             PointerMovedError: somebody else moved the pointer.
         """
-        done = next((old for old in self.store.releases(model.lineage) if old.run_id == run.run_id), None)
+        done = self.release_of(run)
         release = self._release(run, model) if done is None else done
         if done is None:
             # 1. What was audited is what is published
@@ -73,9 +73,9 @@ class Publisher:
             raise PointerMovedError(f"the pointer names release {pointed}, which the store does not know")
         return release
 
-    def is_released(self, run: UnlearningRun) -> bool:
-        """Return whether the store has this run's release: from then on the run can only go forward."""
-        return any(release.run_id == run.run_id for release in self.store.releases(run.lineage))
+    def release_of(self, run: UnlearningRun) -> Release | None:
+        """Return this run's release, if the store has it: from then on the run can only go forward."""
+        return next((release for release in self.store.releases(run.lineage) if release.run_id == run.run_id), None)
 
     def _release(self, run: UnlearningRun, model: Model) -> Release:
         if run.candidate_digest is None:

@@ -249,7 +249,7 @@ class Workflow:
             self.observer.publish_conflict()
             return self._fresh(run)  # the next round looks at how things stand then
         except PermanentError as error:
-            if not self.publisher.is_released(run):
+            if self.publisher.release_of(run) is None:
                 raise
             self.observer.publish_conflict()
             raise ObjectStoreUnavailableError(f"released, but the pointer cannot be moved: {error.message}") from error
