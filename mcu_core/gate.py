@@ -4,7 +4,10 @@ The worker calls it to write the report, the control plane calls it again before
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
+from functools import partial
+from statistics import NormalDist
 from typing import Annotated
 
 import rfc8785
@@ -12,6 +15,7 @@ from pydantic import Field
 
 from mcu_core.config import Fraction, Setting
 from mcu_core.report import (
+    AucEstimate,
     GateTest,
     Judgement,
     Measurements,
@@ -68,11 +72,17 @@ def judge(measurements: Measurements, policy: GatePolicy, *, attempt: int) -> Ju
     """
     alpha = policy.alpha_at(attempt)
     margin = auc_margin(measurements.original.auc.value, policy)
+    judged = partial(
+        Judgement,
+        alpha=alpha,
+        auc_margin=margin,
+        positive_control_power=auc_power(measurements.original.auc, alpha=alpha, margin=margin),
+    )
 
     # 1. Validity
     missing = _missing(measurements, policy)
     if missing:
-        return Judgement(verdict=Verdict.INVALID, reasons=missing, tests=(), alpha=alpha, auc_margin=margin)
+        return judged(verdict=Verdict.INVALID, reasons=missing, tests=())
 
     # 2. Positive control
     control = [
@@ -85,18 +95,46 @@ def judge(measurements: Measurements, policy: GatePolicy, *, attempt: int) -> Ju
             f"(AUC {measurements.original.auc.value:.3f}), so passing them shows nothing."
         )
         reasons: tuple[Reason, ...] = (Reason(code=ReasonCode.ORIGINAL_NOT_REJECTED, text=text),)
-        return Judgement(verdict=Verdict.VACUOUS, reasons=reasons, tests=tuple(control), alpha=alpha, auc_margin=margin)
+        return judged(verdict=Verdict.VACUOUS, reasons=reasons, tests=tuple(control))
 
     # 3. The candidate
     tests = [*membership_tests(measurements.candidate, alpha=alpha, margin=margin), _utility_test(measurements, policy)]
     reasons = tuple(_reason(test, measurements.candidate) for test in tests if test.failed)
     verdict = Verdict.REJECT if reasons else Verdict.ACCEPT
-    return Judgement(verdict=verdict, reasons=reasons, tests=(*control, *tests), alpha=alpha, auc_margin=margin)
+    return judged(verdict=verdict, reasons=reasons, tests=(*control, *tests))
 
 
 def auc_margin(original_auc: float, policy: GatePolicy) -> float:
     """Return δ = min(margin, share · |AUC_original - .5|): an absolute margin alone would pass a weak original."""
     return min(policy.auc_margin, policy.auc_margin_share_of_original * abs(original_auc - 0.5))
+
+
+def auc_power(auc: AucEstimate, *, alpha: float, margin: float) -> float:
+    """Return the chance that the gate's AUC test fails a model whose true AUC is the measured one.
+
+    With n and m samples the test fails an estimate beyond .5 ± max(δ, z₁₋α⸝₂ · s₀), where s₀² = (n + m + 1) / 12nm is
+    the variance under exchangeability; the estimate is taken as normal with the variance of Hanley and McNeil (1982),
+    [A(1 - A) + (n - 1)(Q₁ - A²) + (m - 1)(Q₂ - A²)] / nm with Q₁ = A / (2 - A) and Q₂ = 2A² / (1 + A).
+
+    Args:
+        auc: the estimate, with the two sample sizes.
+        alpha: two-sided level.
+        margin: δ.
+
+    Returns:
+        A probability, to six digits so that every platform's error function gives the same; 0 where a set is empty.
+    """
+    n, m, area = auc.forget_count, auc.nonmember_count, auc.value
+    if n * m == 0:
+        return 0.0
+    z = NormalDist().inv_cdf(1.0 - alpha / 2.0)
+    critical = max(margin, z * math.sqrt((n + m + 1) / (12.0 * n * m)))
+    q_1, q_2 = area / (2.0 - area), 2.0 * area**2 / (1.0 + area)
+    variance = (area * (1.0 - area) + (n - 1) * (q_1 - area**2) + (m - 1) * (q_2 - area**2)) / (n * m)
+    if variance <= 0.0:
+        return float(abs(area - 0.5) > critical)
+    estimate = NormalDist(area, math.sqrt(variance))
+    return round(estimate.cdf(0.5 - critical) + 1.0 - estimate.cdf(0.5 + critical), 6)
 
 
 def membership_tests(model: ModelMeasurements, *, alpha: float, margin: float) -> tuple[GateTest, ...]:

@@ -274,6 +274,8 @@ class Judgement(Part):
     """Level of this attempt."""
     auc_margin: float
     """δ in effect."""
+    positive_control_power: float
+    """Chance that the AUC test of this attempt sees the original's trace; 1 - it is the chance to miss one as large."""
 
 
 class AttemptSummary(Part):

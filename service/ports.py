@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from mcu_core.report import ModelMeasurements
+from mcu_core.report import AuditReport
 from service.domain.ledger import LedgerDraft, LedgerEntry
 from service.domain.manifest import Manifest, ResolvedIds
 from service.domain.model import Model
@@ -68,11 +68,10 @@ class StoreTotals:
     runs: tuple[tuple[str, int], ...]
     """(phase, count)."""
     oldest_open: datetime | None
-    earliest_due: datetime | None
-    overdue: int
-    """Open tickets whose due time has passed."""
+    open_due: tuple[datetime, ...]
+    """Due times of the open tickets, earliest first."""
     completion_seconds: tuple[float, ...]
-    """Of every closed ticket, from receipt to end."""
+    """Of every ticket that succeeded, from receipt to end, shortest first."""
     last_success: tuple[tuple[str, datetime], ...]
     """(lineage, time)."""
     verdicts: tuple[tuple[str, int], ...]
@@ -144,7 +143,7 @@ class Store(Protocol):
         """Yield the entries after a sequence number, in order."""
         ...
 
-    def totals(self, now: datetime) -> StoreTotals:
+    def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""
         ...
 
@@ -307,8 +306,8 @@ class RunObserver(Protocol):
         """A run ended, for this reason unless it succeeded."""
         ...
 
-    def candidate_audited(self, lineage: str, candidate: ModelMeasurements) -> None:
-        """A candidate was measured."""
+    def candidate_audited(self, report: AuditReport) -> None:
+        """A candidate was measured and judged."""
         ...
 
     def publish_conflict(self) -> None:

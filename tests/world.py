@@ -10,7 +10,7 @@ from datetime import timedelta
 import numpy as np
 from safetensors.numpy import save
 
-from mcu_core.report import ModelMeasurements
+from mcu_core.report import AuditReport
 from service import report_html, resolution_file
 from service.adapters.memory import FrozenClock, InProcessJobRunner, MemoryObjectStore
 from service.adapters.memory_store import MemoryStore
@@ -53,7 +53,7 @@ class Observed:
 
     phases: list[tuple[RunPhase, float]] = field(default_factory=list)
     closed: list[tuple[RunPhase, FailureKind | None]] = field(default_factory=list)
-    audited: list[tuple[str, ModelMeasurements]] = field(default_factory=list)
+    audited: list[AuditReport] = field(default_factory=list)
     conflicts: int = 0
 
     def phase_ended(self, phase: RunPhase, seconds: float) -> None:
@@ -62,8 +62,8 @@ class Observed:
     def run_closed(self, result: RunPhase, failure: FailureKind | None = None) -> None:
         self.closed.append((result, failure))
 
-    def candidate_audited(self, lineage: str, candidate: ModelMeasurements) -> None:
-        self.audited.append((lineage, candidate))
+    def candidate_audited(self, report: AuditReport) -> None:
+        self.audited.append(report)
 
     def publish_conflict(self) -> None:
         self.conflicts += 1

@@ -11,7 +11,7 @@ from service.domain.ledger import LedgerEntry, chain
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import RunPhase, UnlearningRun
-from service.domain.ticket import Ticket
+from service.domain.ticket import Ticket, TicketState
 from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
 from service.ports import Change, StoreTotals, TicketQuery
 
@@ -135,19 +135,19 @@ class MemoryStore:
             entries = self._ledger[after:]
         yield from entries
 
-    def totals(self, now: datetime) -> StoreTotals:
+    def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""
         with self._lock:
             tickets, runs = list(self._tickets.values()), list(self._runs.values())
             forgotten = tuple(sorted((name, len(rows)) for name, rows in self._forgotten.items()))
-        return totals_of(tickets, runs, forgotten, now)
+        return totals_of(tickets, runs, forgotten)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
 
 
 def totals_of(
-    tickets: Sequence[Ticket], runs: Sequence[UnlearningRun], forgotten: tuple[tuple[str, int], ...], now: datetime
+    tickets: Sequence[Ticket], runs: Sequence[UnlearningRun], forgotten: tuple[tuple[str, int], ...]
 ) -> StoreTotals:
     """Count tickets and runs the slow, obvious way."""
     still_open = [ticket for ticket in tickets if ticket.is_open]
@@ -168,10 +168,13 @@ def totals_of(
         ),
         runs=_counted(run.phase.value for run in runs),
         oldest_open=min((ticket.received_at for ticket in still_open), default=None),
-        earliest_due=min((ticket.due_at for ticket in still_open), default=None),
-        overdue=sum(ticket.due_at < now for ticket in still_open),
+        open_due=tuple(sorted(ticket.due_at for ticket in still_open)),
         completion_seconds=tuple(
-            sorted((t.closed_at - t.received_at).total_seconds() for t in closed if t.closed_at is not None)
+            sorted(
+                (t.closed_at - t.received_at).total_seconds()
+                for t in closed
+                if t.closed_at is not None and t.state is TicketState.SUCCEEDED
+            )
         ),
         last_success=tuple(sorted(committed.items())),
         verdicts=_counted(attempt.verdict.value for run in runs for attempt in run.attempts),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -175,10 +174,10 @@ class SqlStore:
             yield from map(entry, rows)
             after = rows[-1]["sequence"]
 
-    def totals(self, now: datetime) -> StoreTotals:
+    def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""
         with self._reading() as connection:
-            return read_totals(connection, now)
+            return read_totals(connection)
 
     def close(self) -> None:
         """Close every connection."""

@@ -8,30 +8,28 @@ from sqlalchemy.engine import Connection
 
 from service.adapters.sql_rows import RUN_JSON
 from service.adapters.tables import FORGOTTEN, RUNS, TICKETS
-from service.domain.ledger import microseconds
 from service.domain.run import RunPhase
+from service.domain.ticket import TicketState
 from service.ports import StoreTotals
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read_totals(connection: Connection, now: datetime) -> StoreTotals:
+def read_totals(connection: Connection) -> StoreTotals:
     """Count tickets and runs in one transaction, so that the numbers agree with each other."""
     still_open = TICKETS.c.is_open.is_(True)
     closed = TICKETS.c.is_open.is_(False)
-    oldest, earliest = connection.execute(
-        sa.select(sa.func.min(TICKETS.c.received_at), sa.func.min(TICKETS.c.due_at)).where(still_open)
-    ).one()
-    overdue = sa.select(sa.func.count()).where(still_open, TICKETS.c.due_at < microseconds(now))
-    durations = sa.select(TICKETS.c.closed_at - TICKETS.c.received_at).where(closed)
+    oldest = connection.execute(sa.select(sa.func.min(TICKETS.c.received_at)).where(still_open)).scalar_one()
+    due = sa.select(TICKETS.c.due_at).where(still_open).order_by(TICKETS.c.due_at)
+    succeeded = TICKETS.c.state == TicketState.SUCCEEDED.value
+    durations = sa.select(TICKETS.c.closed_at - TICKETS.c.received_at).where(succeeded)
     return StoreTotals(
         tickets=_counts(connection, TICKETS.c.state),
         submitted=_counts_by_two(connection, TICKETS.c.regime, TICKETS.c.source, sa.true()),
         closed=_counts_by_two(connection, TICKETS.c.state, TICKETS.c.reason_code, closed),
         runs=_counts(connection, RUNS.c.phase),
-        oldest_open=_time(oldest),
-        earliest_due=_time(earliest),
-        overdue=connection.execute(overdue).scalar_one(),
+        oldest_open=None if oldest is None else _time(oldest),
+        open_due=tuple(_time(at) for at in connection.execute(due).scalars()),
         completion_seconds=tuple(sorted(duration / 1e6 for duration in connection.execute(durations).scalars())),
         last_success=_last_success(connection),
         verdicts=_verdicts(connection),
@@ -54,7 +52,7 @@ def _counts_by_two(
 def _last_success(connection: Connection) -> tuple[tuple[str, datetime], ...]:
     statement = sa.select(RUNS.c.lineage, sa.func.max(RUNS.c.closed_at)).where(RUNS.c.phase == RunPhase.COMMITTED.value)
     rows = connection.execute(statement.group_by(RUNS.c.lineage).order_by(RUNS.c.lineage))
-    return tuple((lineage, _EPOCH + timedelta(microseconds=at)) for lineage, at in rows)
+    return tuple((lineage, _time(at)) for lineage, at in rows)
 
 
 def _verdicts(connection: Connection) -> tuple[tuple[str, int], ...]:
@@ -63,5 +61,5 @@ def _verdicts(connection: Connection) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(Counter(attempt.verdict.value for run in runs for attempt in run.attempts).items()))
 
 
-def _time(at: int | None) -> datetime | None:
-    return None if at is None else _EPOCH + timedelta(microseconds=at)
+def _time(at: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at)

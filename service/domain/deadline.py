@@ -1,5 +1,7 @@
 """Statutory deadlines: when a ticket is due, and how it stands against that."""
 
+import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
@@ -52,3 +54,19 @@ def sla_state(received_at: datetime, due_at: datetime, closed_at: datetime | Non
     if now > due_at:
         return SlaState.OVERDUE
     return SlaState.DUE_SOON if (due_at - now) < DUE_SOON_SHARE * (due_at - received_at) else SlaState.ON_TRACK
+
+
+def is_at_risk(due_at: datetime, now: datetime, usual: timedelta) -> bool:
+    """Return whether an open ticket would be late, though it is not yet, if it took as long from now as tickets do.
+
+    Args:
+        due_at: when it is due.
+        now: the current time.
+        usual: how long tickets take from receipt to success, queue included; a high percentile.
+    """
+    return now <= due_at < now + usual
+
+
+def percentile_95(ascending: Sequence[float]) -> float:
+    """Return the nearest-rank 95th percentile of sorted values; 0 without any."""
+    return ascending[math.ceil(0.95 * len(ascending)) - 1] if ascending else 0.0

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from mcu_core.report import ModelMeasurements
+from mcu_core.report import AuditReport
 from service.domain.run import CLOSED_PHASES, FailureKind, RunPhase
 
 NO_REASON = "none"
@@ -66,6 +66,12 @@ class Metrics:
             ("lineage", "set"),
             registry=registry,
         )
+        self._control_power = Gauge(
+            "unlearn_audit_positive_control_power",
+            "Chance that the latest audit's AUC test sees the original model's own trace.",
+            ("lineage",),
+            registry=registry,
+        )
         Info("unlearn_build", "What is running.", registry=registry).info(
             {"version": version("unlearning-service"), "python": platform.python_version()}
         )
@@ -95,13 +101,15 @@ class Metrics:
         """Count a run that was closed, with the kind of failure that closed it."""
         self._runs_closed.labels(result.value, NO_REASON if failure is None else failure.value).inc()
 
-    def candidate_audited(self, lineage: str, candidate: ModelMeasurements) -> None:
-        """Show what the audit measured of a lineage's latest candidate."""
+    def candidate_audited(self, report: AuditReport) -> None:
+        """Show what the audit measured of a lineage's latest candidate, and what it could have seen."""
+        lineage, candidate = report.subjects.lineage, report.measurements.candidate
         auc = candidate.auc
         for bound, value in (("value", auc.value), ("low", auc.low), ("high", auc.high)):
             self._audit_auc.labels(lineage, bound).set(math.nan if value is None else value)
         for part, gap in (("forget", candidate.gaps.forget), ("retain", candidate.gaps.retain)):
             self._audit_gap.labels(lineage, part).set(gap)
+        self._control_power.labels(lineage).set(report.judgement.positive_control_power)
 
     def publish_conflict(self) -> None:
         """Count a publication that met somebody else's."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from mcu_core.report import Verdict
-from service.domain.deadline import Regime
+from service.domain.deadline import Regime, is_at_risk, percentile_95
 from service.domain.run import RunPhase
 from service.domain.ticket import TERMINAL_STATES, IdSource, TicketState
 from service.errors import ServiceError
@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 class CountsTickets(Protocol):
     """The one thing that is needed of `service.ports.Store`."""
 
-    def totals(self, now: datetime) -> StoreTotals:
+    def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""
         ...
 
@@ -51,13 +51,14 @@ class StoreCollector(Collector):
         """Yield the metrics as they are now."""
         now = self._clock.now()
         try:
-            totals = self._store.totals(now)
+            totals = self._store.totals()
         except ServiceError as error:
             _log.warning("store cannot be read for metrics", error=type(error).__name__, detail=error.message)
             yield _gauge("unlearn_store_up", "Whether the store answered this scrape.", 0.0)
             return
         yield _gauge("unlearn_store_up", "Whether the store answered this scrape.", 1.0)
         yield from _ticket_counts(totals)
+        yield from _deadlines(totals, now)
         yield from _ticket_times(totals, now)
         yield from _run_metrics(totals)
 
@@ -71,21 +72,30 @@ def _ticket_counts(totals: StoreTotals) -> Iterator[Metric]:
     closed = {(state.value, NO_REASON): 0 for state in TERMINAL_STATES}
     closed |= {(outcome, reason): n for outcome, reason, n in totals.closed}
     yield _counters("unlearn_tickets_closed", "Tickets closed.", ("outcome", "reason"), closed.items())
-    yield _gauge("unlearn_tickets_overdue", "Open tickets whose due time has passed.", totals.overdue)
+
+
+def _deadlines(totals: StoreTotals, now: datetime) -> Iterator[Metric]:
+    usual = timedelta(seconds=percentile_95(totals.completion_seconds))
+    yield _gauge(
+        "unlearn_tickets_at_risk",
+        "Open tickets that will be overdue if they end as late as 1 in 20 tickets did.",
+        sum(is_at_risk(due, now, usual) for due in totals.open_due),
+    )
+    overdue = sum(due < now for due in totals.open_due)
+    yield _gauge("unlearn_tickets_overdue", "Open tickets whose due time has passed.", overdue)
+    yield _gauges(
+        "unlearn_ticket_min_due_seconds",
+        "Time to the earliest due time of an open ticket, negative when past; absent without one.",
+        (),
+        [((), (due - now).total_seconds()) for due in totals.open_due[:1]],
+    )
 
 
 def _ticket_times(totals: StoreTotals, now: datetime) -> Iterator[Metric]:
     oldest = 0.0 if totals.oldest_open is None else (now - totals.oldest_open).total_seconds()
     yield _gauge("unlearn_ticket_oldest_open_age_seconds", "Age of the oldest open ticket; 0 without one.", oldest)
-    due = () if totals.earliest_due is None else (((), (totals.earliest_due - now).total_seconds()),)
-    yield _gauges(
-        "unlearn_ticket_min_due_seconds",
-        "Time to the earliest due time of an open ticket, negative when past; absent without one.",
-        (),
-        due,
-    )
     yield _histogram(
-        "unlearn_ticket_completion_seconds", "Time from receipt to the end of a ticket.", totals.completion_seconds
+        "unlearn_ticket_completion_seconds", "Time from receipt to success of a ticket.", totals.completion_seconds
     )
 
 

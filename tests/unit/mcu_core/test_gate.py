@@ -3,13 +3,15 @@
 import math
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.stats import mannwhitneyu
 
-from mcu_core.gate import GatePolicy, auc_margin, holm, judge, membership_tests
-from mcu_core.report import Judgement, Measurements, ReasonCode, Verdict
+from mcu_core.gate import GatePolicy, auc_margin, auc_power, holm, judge, membership_tests
+from mcu_core.report import AucEstimate, Judgement, Measurements, ReasonCode, Verdict
 from tests.measurements import NO_TAIL, POLICY, SIDES, candidate_row, measurements, original_row
 
 ALPHA = POLICY.alpha
@@ -342,3 +344,48 @@ def test_the_membership_tests_of_a_model_are_the_auc_and_both_tails() -> None:
     tests = membership_tests(original_row(), alpha=ALPHA, margin=0.1)
 
     assert [(test.name, test.failed) for test in tests] == [("auc", True), ("upper_tail", False), ("lower_tail", False)]
+
+
+# Power of the positive control
+
+
+def an_auc(value: float, *, forget: int, nonmembers: int) -> AucEstimate:
+    return AucEstimate(
+        value=value, low=None, high=None, p_value=1.0, forget_count=forget, nonmember_count=nonmembers, method="m"
+    )
+
+
+@pytest.mark.parametrize(("value", "forget", "nonmembers"), [(0.60, 60, 60), (0.55, 300, 600), (0.40, 100, 50)])
+def test_power_is_how_often_the_test_sees_a_model_of_that_auc(value: float, forget: int, nonmembers: int) -> None:
+    random = np.random.default_rng(0)
+    # For exponential scores with rates 1 and θ, P(X > Y) = θ / (1 + θ): the family of Hanley and McNeil's variance.
+    members = random.exponential(1.0, (4000, forget))
+    others = random.exponential((1.0 - value) / value, (4000, nonmembers))
+    tests = [mannwhitneyu(x, y, method="asymptotic") for x, y in zip(members, others, strict=True)]
+    areas = np.array([test.statistic for test in tests]) / (forget * nonmembers)
+    seen = np.mean([test.pvalue < 0.05 for test in tests] & (abs(areas - 0.5) > 0.02))
+
+    power = auc_power(an_auc(value, forget=forget, nonmembers=nonmembers), alpha=0.05, margin=0.02)
+    assert power == pytest.approx(seen, abs=0.03)
+
+
+def test_power_rises_with_samples_from_the_level_to_one() -> None:
+    powers = [auc_power(an_auc(0.6, forget=n, nonmembers=n), alpha=0.05, margin=0.0) for n in (1, 10, 100, 1000)]
+
+    assert powers == sorted(powers)
+    assert auc_power(an_auc(0.5, forget=200, nonmembers=200), alpha=0.05, margin=0.0) == pytest.approx(0.05, abs=0.005)
+    assert powers[-1] > 0.999
+
+
+def test_no_sample_has_no_power_and_a_perfect_separation_all_of_it() -> None:
+    assert auc_power(an_auc(1.0, forget=0, nonmembers=9), alpha=0.05, margin=0.0) == 0.0
+    assert auc_power(an_auc(1.0, forget=50, nonmembers=50), alpha=0.05, margin=0.0) == 1.0
+
+
+def test_every_verdict_tells_the_power_of_its_control() -> None:
+    accepted = judged(measurements(forget=300))
+    vacuous = judged(measurements(original_row(auc=0.5, auc_p=1.0), candidate_row()))
+    invalid = judged(measurements(changed_elements=0))
+
+    assert [accepted.verdict, vacuous.verdict, invalid.verdict] == [Verdict.ACCEPT, Verdict.VACUOUS, Verdict.INVALID]
+    assert 0.0 < vacuous.positive_control_power < invalid.positive_control_power < accepted.positive_control_power

@@ -142,7 +142,9 @@ def test_the_observer_hears_every_phase_once_and_the_end() -> None:
     ]  # fmt: skip
     assert sum(seconds for _, seconds in world.observed.phases) == RETRY_SECONDS * 2
     assert world.observed.closed == [(RunPhase.COMMITTED, None)]
-    assert [(lineage, row.name) for lineage, row in world.observed.audited] == [(LINEAGE, NO_TRACE.name)]
+    assert [(report.subjects.lineage, report.measurements.candidate.name) for report in world.observed.audited] == [
+        (LINEAGE, NO_TRACE.name)
+    ]
 
 
 def test_a_second_run_starts_from_the_first_ones_release() -> None:

@@ -1,13 +1,14 @@
 """Statutory periods: calendar months, and where now stands in them."""
 
 import calendar
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.deadline import DUE_SOON_SHARE, Regime, SlaState, due_time, sla_state
+from service.domain.deadline import DUE_SOON_SHARE, Regime, SlaState, due_time, is_at_risk, percentile_95, sla_state
 
 moments = st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -82,3 +83,23 @@ def test_a_closed_ticket_stands_where_it_was_closed_whatever_the_time(
     closed: datetime, state: SlaState, now: datetime
 ) -> None:
     assert sla_state(RECEIVED, DUE, closed, now) is state
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (DUE - timedelta(days=2), False),
+        (DUE - timedelta(days=2) + TICK, True),
+        (DUE, True),
+        (DUE + TICK, False),
+    ],
+)
+def test_a_ticket_is_at_risk_when_the_usual_time_does_not_fit_any_more(now: datetime, expected: bool) -> None:
+    assert is_at_risk(DUE, now, timedelta(days=2)) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [((), 0.0), ((7.0,), 7.0), (range(1, 21), 19), (range(1, 101), 95), (range(1, 22), 20)]
+)
+def test_the_percentile_is_the_nearest_rank(values: Sequence[float], expected: float) -> None:
+    assert percentile_95(values) == expected

@@ -10,9 +10,23 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from mcu_core.report import AlignmentGaps, AucEstimate, Estimate, MembershipAttack, ModelMeasurements, ModelName
-from service.domain.run import FailureKind, RunPhase
+from mcu_core.report import AuditReport
+from service.domain.run import FailureKind, RunPhase, WorkOrder
 from service.telemetry import Metrics, serve_metrics
+from tests.measurements import candidate_row, measurements, original_row, report_of
+from tests.records import SPEC, an_attempt, digest_of
+
+CANDIDATE = digest_of("candidate")
+ORDER = WorkOrder(
+    run_id=SPEC.run_id,
+    spec=SPEC,
+    epoch=2,
+    rung_index=0,
+    audits_before=1,
+    pathway_epoch=None,
+    previous_attempts=(an_attempt(1),),
+    split_key=digest_of("split key"),
+)
 
 
 @pytest.fixture
@@ -25,20 +39,10 @@ def metrics(registry: CollectorRegistry) -> Metrics:
     return Metrics(registry)
 
 
-def _candidate(low: float | None) -> ModelMeasurements:
-    rate = Estimate(value=0.9, low=0.8, high=1.0, count=10, method="clopper-pearson")
-    return ModelMeasurements(
-        name=ModelName.MCU_BETA,
-        digest="a" * 64,
-        unlearning_accuracy=rate,
-        retain_accuracy=rate,
-        test_accuracy=rate,
-        auc=AucEstimate(value=0.52, low=low, high=0.6, p_value=0.4, forget_count=5, nonmember_count=5, method="m"),
-        tails=(),
-        membership=MembershipAttack(nonmember_share=0.5, sealed_nonmember_share=0.5, gap=0.0, training_count=10),
-        gaps=AlignmentGaps(forget=0.01, retain=0.02, mean=0.015),
-        seconds=1.0,
-    )
+def _report(low: float | None) -> AuditReport:
+    row = candidate_row(CANDIDATE, auc=0.52)
+    row = row.model_copy(update={"auc": row.auc.model_copy(update={"low": low})})
+    return report_of(ORDER, measurements(original_row(SPEC.base_model_digest), row))
 
 
 def test_known_label_values_begin_at_zero(registry: CollectorRegistry, metrics: Metrics) -> None:
@@ -69,19 +73,21 @@ def test_what_happens_is_counted(registry: CollectorRegistry, metrics: Metrics) 
 
 
 def test_the_latest_audit_is_shown(registry: CollectorRegistry, metrics: Metrics) -> None:
-    metrics.candidate_audited("digits", _candidate(0.45))
+    metrics.candidate_audited(_report(0.45))
 
-    assert registry.get_sample_value("unlearn_audit_auc", {"lineage": "digits", "bound": "value"}) == 0.52
-    assert registry.get_sample_value("unlearn_audit_auc", {"lineage": "digits", "bound": "low"}) == 0.45
-    assert registry.get_sample_value("unlearn_audit_gap", {"lineage": "digits", "set": "retain"}) == 0.02
+    assert registry.get_sample_value("unlearn_audit_auc", {"lineage": SPEC.lineage, "bound": "value"}) == 0.52
+    assert registry.get_sample_value("unlearn_audit_auc", {"lineage": SPEC.lineage, "bound": "low"}) == 0.45
+    assert registry.get_sample_value("unlearn_audit_gap", {"lineage": SPEC.lineage, "set": "retain"}) == 0.04
+    power = registry.get_sample_value("unlearn_audit_positive_control_power", {"lineage": SPEC.lineage})
+    assert power == _report(0.45).judgement.positive_control_power
 
 
 def test_a_bound_that_was_not_estimated_does_not_keep_its_old_value(
     registry: CollectorRegistry, metrics: Metrics
 ) -> None:
-    metrics.candidate_audited("digits", _candidate(0.45))
-    metrics.candidate_audited("digits", _candidate(None))
-    low = registry.get_sample_value("unlearn_audit_auc", {"lineage": "digits", "bound": "low"})
+    metrics.candidate_audited(_report(0.45))
+    metrics.candidate_audited(_report(None))
+    low = registry.get_sample_value("unlearn_audit_auc", {"lineage": SPEC.lineage, "bound": "low"})
 
     assert low is not None
     assert math.isnan(low)

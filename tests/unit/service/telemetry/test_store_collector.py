@@ -23,8 +23,7 @@ EMPTY = StoreTotals(
     closed=(),
     runs=(),
     oldest_open=None,
-    earliest_due=None,
-    overdue=0,
+    open_due=(),
     completion_seconds=(),
     last_success=(),
     verdicts=(),
@@ -36,8 +35,7 @@ BUSY = StoreTotals(
     closed=(("succeeded", "none", 3),),
     runs=(("committed", 1),),
     oldest_open=NOW - timedelta(hours=2),
-    earliest_due=NOW - timedelta(hours=1),
-    overdue=1,
+    open_due=(NOW - timedelta(hours=1), NOW + timedelta(days=364), NOW + timedelta(days=366)),
     completion_seconds=(30.0, 60.0, 100.0, 86_400.0 * 365),
     last_success=(("digits", NOW),),
     verdicts=(("ACCEPT", 1),),
@@ -52,10 +50,8 @@ class Totals:
 
     def __init__(self, totals: StoreTotals | None) -> None:
         self.value = totals
-        self.asked_for: list[datetime] = []
 
-    def totals(self, now: datetime) -> StoreTotals:
-        self.asked_for.append(now)
+    def totals(self) -> StoreTotals:
         if self.value is None:
             raise StoreUnavailableError("the database is away")
         return self.value
@@ -88,6 +84,7 @@ def test_counts_are_those_of_the_store() -> None:
     assert _get(values, "unlearn_tickets_submitted_total", regime="gdpr", source="inline") == 5.0
     assert _get(values, "unlearn_tickets_closed_total", outcome="succeeded", reason="none") == 3.0
     assert _get(values, "unlearn_tickets_overdue") == 1.0
+    assert _get(values, "unlearn_tickets_at_risk") == 1.0, "the slowest of 4 tickets took 365 days"
     assert _get(values, "unlearn_runs", phase="committed") == 1.0
     assert _get(values, "unlearn_audit_verdicts_total", verdict="ACCEPT") == 1.0
     assert _get(values, "unlearn_forget_set_samples", lineage="digits") == 42.0
@@ -127,6 +124,7 @@ def test_without_open_tickets_nothing_is_due() -> None:
     values = _scrape(EMPTY)
 
     assert _get(values, "unlearn_ticket_min_due_seconds") is None
+    assert _get(values, "unlearn_tickets_at_risk") == 0.0
     assert _get(values, "unlearn_ticket_oldest_open_age_seconds") == 0.0
 
 
@@ -157,7 +155,6 @@ def test_a_later_scrape_reads_the_store_again() -> None:
     registry = CollectorRegistry()
     registry.register(StoreCollector(store, FrozenClock(NOW)))
     generate_latest(registry)
-    store.value = replace(EMPTY, overdue=7)
+    store.value = replace(EMPTY, open_due=(NOW - timedelta(seconds=1),) * 7)
 
     assert "unlearn_tickets_overdue 7.0" in generate_latest(registry).decode()
-    assert store.asked_for == [NOW, NOW]
