@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mcu_core.config import ArchitectureConfig
+from mcu_core.config import ArchitectureConfig, WrongLabels
 from mcu_core.errors import DataError
 from mcu_core.types import Batch, ImageData
 
@@ -104,12 +104,61 @@ class MixedBatches:
 
     def draw(self, rng: torch.Generator) -> Iterator[Batch]:
         """Yield one epoch."""
-        forget = _deal(self.forget, self.steps, rng)
+        forget = _deal(torch.arange(len(self.forget)), self.steps, rng)
         retain = _deal(self.retain, self.steps, rng)
         weight = min(1.0, len(self.forget) / self.steps)
         for first, second in zip(forget, retain, strict=True):
-            batch = self.reader.read(torch.cat([first, second]), forget_count=len(first))
-            yield replace(batch, forget_weight=weight)
+            batch = self.reader.read(torch.cat([self.forget[first], second]), forget_count=len(first))
+            yield replace(batch, forget_weight=weight, forget_indices=first.to(self.reader.device))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RelabelledBatches:
+    """D_f under random labels, shuffled together with D_r; the labels are drawn anew each epoch."""
+
+    reader: BatchReader
+    forget: Tensor
+    """int64 `[n_f]`."""
+    retain: Tensor
+    """int64 `[n_r]`."""
+    size: int
+    labels: WrongLabels
+
+    @property
+    def steps(self) -> int:
+        """Return ceil((n_f + n_r) / size)."""
+        return math.ceil((len(self.forget) + len(self.retain)) / self.size)
+
+    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+        """Yield one epoch."""
+        rows = torch.cat([self.forget, self.retain])
+        labels = self.reader.data.labels[rows]
+        own, classes = labels[: len(self.forget)], self.reader.architecture.classes
+        labels[: len(self.forget)] = random_labels(own, classes, self.labels, rng)
+        for chosen in _deal(torch.arange(len(rows)), self.steps, rng):
+            batch = self.reader.read(rows[chosen])
+            yield replace(batch, labels=labels[chosen].to(self.reader.device))
+
+
+def random_labels(own: Tensor, classes: int, among: WrongLabels, rng: torch.Generator) -> Tensor:
+    """Draw a label for each sample, uniform over all classes or over all but its own.
+
+    Args:
+        own: int64 `[N]`, in `[0, classes)`.
+        classes: K, at least 2.
+        among: what to draw from.
+        rng: of the draw.
+
+    Returns:
+        int64 `[N]`.
+    """
+    match among:
+        case WrongLabels.ALL:
+            return torch.randint(0, classes, own.shape, generator=rng)
+        case WrongLabels.OTHERS:
+            return (own + torch.randint(1, classes, own.shape, generator=rng)) % classes
+        case _:
+            assert_never(among)
 
 
 def _deal(rows: Tensor, hands: int, rng: torch.Generator) -> tuple[Tensor, ...]:

@@ -1,5 +1,6 @@
 """Objectives: logits of one batch in, a scalar out. The forget rows of a batch are its first ones."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,3 +42,42 @@ def ascend_and_descend(logits: Tensor, batch: Batch, beta: Tensor | float) -> Te
     forget = functional.cross_entropy(logits[:count], batch.labels[:count])
     retain = functional.cross_entropy(logits[count:], batch.labels[count:])
     return retain - beta * batch.forget_weight * forget
+
+
+def label_logit(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return φ, the logit of the label's probability: higher = more like a member.
+
+    φ = z_y - logsumexp(z_i, i ≠ y) = log(p_y / (1 - p_y)), without the cancellation of the second form
+
+    Args:
+        logits: `[N, K]`, K ≥ 2.
+        labels: int64 `[N]`.
+
+    Returns:
+        `[N]`, differentiable, of the dtype of the logits.
+
+    Source: Carlini et al. (LiRA), arXiv 2112.03570, section 4.
+    """
+    index = labels.unsqueeze(1)
+    return logits.gather(1, index).squeeze(1) - logits.scatter(1, index, -torch.inf).logsumexp(dim=1)
+
+
+def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return how far a model's answers are from a teacher's.
+
+    KL(q_T ‖ p_T) T², mean over rows, with p_T ∝ p^(1/T); T² keeps the gradient's size independent of T
+
+    Args:
+        logits: float32 `[N, K]`, of the model.
+        teacher: float32 `[N, K]`, probabilities.
+        temperature: T > 0.
+
+    Returns:
+        A scalar in nats, not negative.
+
+    Source: Hinton et al., arXiv 1503.02531, section 2.
+    """
+    # log q_T = log_softmax(log q / T): probabilities stand for logits up to a constant of each row.
+    softened = functional.log_softmax(teacher.clamp_min(torch.finfo(torch.float32).tiny).log() / temperature, dim=1)
+    answers = functional.log_softmax(logits / temperature, dim=1)
+    return functional.kl_div(answers, softened, reduction="batchmean", log_target=True) * temperature**2

@@ -12,6 +12,11 @@ def midpoint(first: Params, second: Params) -> Params:
     return {name: (tensor + second[name]) / 2 for name, tensor in first.items()}
 
 
+def extrapolate(start: Params, towards: Params, factor: float) -> Params:
+    """Return start + factor (towards - start), tensor by tensor; a negative factor goes the other way."""
+    return {name: tensor + factor * (towards[name] - tensor) for name, tensor in start.items()}
+
+
 def subtract(first: Params, second: Params) -> Params:
     """Return first - second, tensor by tensor."""
     return {name: tensor - second[name] for name, tensor in first.items()}

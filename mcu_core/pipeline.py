@@ -8,14 +8,28 @@ from typing import assert_never
 
 import torch
 
-from mcu_core.config import AnotherPointRung, McuRung, RetrainRung, Rung, SelectionConfig, UnlearningConfig
+from mcu_core.config import (
+    AnotherPointRung,
+    AscentConfig,
+    CurveConfig,
+    FixedBetaConfig,
+    GivenConfig,
+    McuRung,
+    PreUnlearningConfig,
+    QuantileConfig,
+    ReferenceConfig,
+    RetrainRung,
+    Rung,
+    SelectionConfig,
+    UnlearningConfig,
+)
 from mcu_core.connectivity.fit import Fit, choose_mask, fit_curve
 from mcu_core.connectivity.selection import Choice, choose_point, choose_untried
 from mcu_core.connectivity.sweep import Sweep, selection_rows
 from mcu_core.errors import ConfigurationError
 from mcu_core.inference import accuracy
 from mcu_core.masks import TensorMask
-from mcu_core.methods import name_of, unlearn
+from mcu_core.methods import unlearn
 from mcu_core.report import ModelName, PathwayReport, References
 from mcu_core.runtime import Runtime, runtime_of, stream
 from mcu_core.types import (
@@ -27,6 +41,7 @@ from mcu_core.types import (
     PreviousPathway,
     Problem,
     Progress,
+    State,
     ignore_progress,
 )
 
@@ -38,6 +53,7 @@ def run(
     seed: int,
     *,
     previous: PreviousPathway | None = None,
+    given: State | None = None,
     progress: Progress = ignore_progress,
 ) -> Outcome:
     """Run one rung.
@@ -48,13 +64,15 @@ def run(
         config: precision and batch of evaluation; its ladder is not read.
         seed: of everything random; each purpose has its own stream.
         previous: the pathway of an earlier rung, for `another_point`.
+        given: θ_p that the user brings, where the rung's pre-unlearning is `given`.
         progress: told at every step.
 
     Returns:
         The candidate with everything that explains it. Nothing in it depends on D_t or on sealed samples.
 
     Raises:
-        ConfigurationError: `another_point` without a pathway, or without a point that was not tried.
+        ConfigurationError: `another_point` without a pathway, or without a point that was not tried; `given` without a
+            model; an objective without the teacher that it needs.
         DataError: a sample does not fit the architecture.
         DivergedError: a training diverged.
     """
@@ -69,7 +87,7 @@ def run(
     )
     match rung:
         case McuRung():
-            return _mcu(work, rung)
+            return _mcu(work, rung, given)
         case AnotherPointRung():
             if previous is None:
                 raise ConfigurationError("an `another_point` rung needs the pathway of an earlier rung")
@@ -81,10 +99,16 @@ def run(
 
 
 def measure_references(problem: Problem, runtime: Runtime) -> References:
-    """Return what unlearning aligns with: the original's accuracy on D_f ∪ D_r (A_train) and on D_v (A_v)."""
+    """Return what unlearning aligns with: the original's accuracy on D_f ∪ D_r (A_train) and on D_v (A_v).
+
+    A model that never had a sample of a class answers it wrongly, so A_v counts for the share of D_f only whose class
+    remains in D_r: 0 for class-wise deletion, as the paper has it.
+    """
+    forget, retain = problem.data.labels[problem.forget], problem.data.labels[problem.retain]
+    remaining = float(torch.isin(forget, retain).float().mean())
     return References(
         train_accuracy=accuracy(runtime, problem.original, torch.cat([problem.forget, problem.retain])),
-        validation_accuracy=accuracy(runtime, problem.original, problem.validation),
+        validation_accuracy=remaining * accuracy(runtime, problem.original, problem.validation),
     )
 
 
@@ -126,12 +150,11 @@ class _Work:
         )
 
 
-def _mcu(work: _Work, rung: McuRung) -> Outcome:
+def _mcu(work: _Work, rung: McuRung, given: State | None) -> Outcome:
     problem, runtime, progress = work.problem, work.runtime, work.progress
     # 1. The end of the pathway
     with work.clock.phase(Phase.PRE_UNLEARN):
-        rng = stream(work.seed, "pre_unlearn")
-        end = unlearn(problem, rung.pre_unlearning, rng, runtime=runtime, progress=progress)
+        end = _pre_unlearn(work, rung.pre_unlearning, given)
     # 2. What the curve may move
     with work.clock.phase(Phase.MASK):
         rng = stream(work.seed, "mask")
@@ -153,9 +176,9 @@ def _mcu(work: _Work, rung: McuRung) -> Outcome:
         sweep = work.sweep(fit.pathway, rung.selection)
         choice = choose_point(sweep.measure, work.references, rung.selection)
         candidate = Candidate(t=choice.t, state=sweep.state_at(choice.t))
-        pre_unlearned = PreUnlearned(name=name_of(rung.pre_unlearning), state=sweep.state_at(1.0))
+        pre_unlearned = PreUnlearned(name=ModelName(rung.pre_unlearning.kind), state=sweep.state_at(1.0))
     return Outcome(
-        name=ModelName.MCU_BETA,
+        name=pathway_name(rung.curve),
         candidate=candidate,
         references=work.references,
         seconds=work.clock.seconds,
@@ -166,6 +189,30 @@ def _mcu(work: _Work, rung: McuRung) -> Outcome:
     )
 
 
+def _pre_unlearn(work: _Work, config: PreUnlearningConfig, given: State | None) -> State:
+    if not isinstance(config, GivenConfig):
+        rng = stream(work.seed, "pre_unlearn")
+        return unlearn(work.problem, config, rng, runtime=work.runtime, progress=work.progress)
+    if given is None:
+        raise ConfigurationError(f"the pre-unlearned model {config.digest} of the configuration was not given")
+    return given.to(work.runtime.device)
+
+
+def pathway_name(curve: CurveConfig) -> ModelName:
+    """Return the name under which a point of such a pathway is reported."""
+    match curve.objective:
+        case AscentConfig(beta=FixedBetaConfig()):
+            return ModelName.MCU
+        case AscentConfig():
+            return ModelName.MCU_BETA
+        case QuantileConfig():
+            return ModelName.MCU_QUANTILE
+        case ReferenceConfig():
+            return ModelName.MCU_REFERENCE
+        case _:
+            assert_never(curve.objective)
+
+
 def _report(choice: Choice, mask: TensorMask, fit: Fit, selection: SelectionConfig, total: int) -> PathwayReport:
     return PathwayReport(
         sweep=choice.sweep,
@@ -174,6 +221,7 @@ def _report(choice: Choice, mask: TensorMask, fit: Fit, selection: SelectionConf
         chosen_t=choice.t,
         policy=selection.policy.value,
         mask_share=mask.share,
+        mask_note=mask.note,
         mask_tensors=len(mask.names),
         total_tensors=total,
         beta_counts=fit.beta_counts,
@@ -192,7 +240,7 @@ def _another_point(work: _Work, selection: SelectionConfig, previous: PreviousPa
     for name, spent in work.clock.seconds.items():
         seconds[name] = seconds.get(name, 0.0) + spent
     return Outcome(
-        name=ModelName.MCU_BETA,
+        name=previous.name,
         candidate=candidate,
         references=work.references,
         seconds=seconds,

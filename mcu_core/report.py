@@ -87,9 +87,20 @@ class ModelName(StrEnum):
     """Whose measurements a row holds."""
 
     ORIGINAL = "original"
+    FINETUNED = "finetune"
+    RANDOM_LABEL = "random_label"
+    GRADIENT_ASCENT = "gradient_ascent"
     NEGGRAD_PLUS = "neggrad_plus"
+    SALUN = "salun"
+    NEG_TASK_VECTOR = "neg_task_vector"
+    ALIGNED = "align"
+    GIVEN = "given"
+    """A model that the user brought as the end of the pathway."""
+    MCU = "mcu"
     MCU_BETA = "mcu_beta"
-    RETRAINED = "retrained"
+    MCU_QUANTILE = "mcu_quantile"
+    MCU_REFERENCE = "mcu_reference"
+    RETRAINED = "retrain"
 
 
 class ModelMeasurements(Part):
@@ -159,6 +170,8 @@ class PathwayReport(Part):
     policy: str
     mask_share: float
     """Share of all elements that the curve may move, in effect."""
+    mask_note: str | None = None
+    """Why it is another mask than the one asked for."""
     mask_tensors: int
     total_tensors: int
     beta_counts: dict[str, int]

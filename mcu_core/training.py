@@ -1,7 +1,7 @@
 """The only optimisation loop, and the gradient of a whole data set."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +23,9 @@ WARM_UP = 0.25
 
 Loss = Callable[[Tensor, Batch], Tensor]
 """Logits float32 `[B, K]` and their batch in, a scalar out."""
+
+Mask = AbstractSet[str] | Params
+"""Names of the tensors that move, or a bool tensor for each that is true where an element moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ def minimise(
     rng: torch.Generator,
     phase: Phase,
     lower: str,
-    mask: AbstractSet[str] | None = None,
+    mask: Mask | None = None,
     placement: Placement | None = None,
     after_epoch: AfterEpoch | None = None,
     progress: Progress = ignore_progress,
@@ -121,7 +124,7 @@ class _Descent:
         loss: Loss,
         config: TrainConfig,
         *,
-        mask: AbstractSet[str] | None,
+        mask: Mask | None,
         placement: Placement | None,
     ) -> None:
         self._runtime = runtime
@@ -130,6 +133,7 @@ class _Descent:
         self._leaves = {
             name: _channels_last(tensor) for name, tensor in start.params.items() if mask is None or name in mask
         }
+        self._kept = _outside(mask, self._leaves)
         fixed = {name: tensor for name, tensor in start.params.items() if name not in self._leaves}
         self._place = placement or _identity(fixed)
         self._buffers = {name: tensor.clone() for name, tensor in start.buffers.items()}
@@ -160,6 +164,8 @@ class _Descent:
             leaf.grad = gradient
         self._optimiser.param_groups[0]["lr"] = rate
         self._optimiser.step()
+        for leaf, moves, before in self._kept:
+            leaf.copy_(torch.where(moves, leaf, before))
         self._total_loss += loss.detach()
         self._right += (logits.detach().argmax(dim=1) == batch.labels).sum()
         self._batches += 1
@@ -183,6 +189,13 @@ class _Descent:
             for name, tensor in start.params.items()
         }
         return State(params=params, buffers=self._buffers)
+
+
+def _outside(mask: Mask | None, leaves: Params) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Return (leaf, where it moves, its start) of the leaves that move in part."""
+    if not isinstance(mask, Mapping):
+        return []
+    return [(leaf, mask[name], leaf.clone()) for name, leaf in leaves.items() if not bool(mask[name].all())]
 
 
 def _identity(fixed: Params) -> Placement:

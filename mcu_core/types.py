@@ -68,6 +68,8 @@ class Batch:
     """The first so many rows are D_f's; 0 where the batch does not mix."""
     forget_weight: float = 1.0
     """Of the loss of the forget rows; below 1 where a batch has more of them than its share."""
+    forget_indices: Tensor | None = None
+    """int64 `[forget_count]`, which samples of D_f the forget rows are, counted from 0; where the batch mixes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,6 +93,9 @@ class Problem:
     """D_v: held out, read by beta and by the choice of t."""
     test: Tensor
     """D_t: held out, read by the audit only."""
+    teacher: Tensor | None = None
+    """What models that never saw it answer to each sample of D_f: probabilities, float32 `[n_f, K]`; see `references`.
+    `None` where nobody made any."""
 
     def __post_init__(self) -> None:
         parts = {"forget": self.forget, "retain": self.retain, "validation": self.validation, "test": self.test}
@@ -109,6 +114,9 @@ class Problem:
         if repeated:
             raise DataError(f"forget, retain, validation and test share or repeat {repeated} samples")
         check_labels(self.data.labels[rows], self.architecture.classes)
+        expected = (len(self.forget), self.architecture.classes)
+        if self.teacher is not None and tuple(self.teacher.shape) != expected:
+            raise DataError(f"the teacher's answers must be {list(expected)}, got {list(self.teacher.shape)}")
 
     @property
     def device(self) -> torch.device:
@@ -244,6 +252,7 @@ class PreviousPathway:
     report: PathwayReport
     tried: tuple[float, ...]
     """Every t that was a candidate before."""
+    name: ModelName = ModelName.MCU_BETA
     pre_unlearning: ModelName = ModelName.NEGGRAD_PLUS
     """Method at its end."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -283,6 +292,7 @@ class Outcome:
         if self.pathway is None or self.pathway_report is None or self.pre_unlearned is None:
             return None
         return PreviousPathway(
+            name=self.name,
             pathway=self.pathway,
             report=self.pathway_report,
             tried=self.tried,

@@ -17,7 +17,7 @@ def measurements_table(reports: list[AuditReport]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("gate", no_wrap=True)
     for row, verdict in _rows(reports):
-        position = "" if row.t is None or row.name is not ModelName.MCU_BETA else f" t={row.t:.2f}"
+        position = "" if row.t in {None, 1.0} else f" t={row.t:.2f}"
         table.add_row(
             MODEL_LABELS[row.name].removesuffix(" model") + position,
             f"{100 * (1 - row.unlearning_accuracy.value):.1f}",

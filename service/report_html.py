@@ -10,8 +10,18 @@ from mcu_core.report import AuditReport, ModelName, PathPoint, PathwayReport, Ve
 
 MODEL_LABELS = {
     ModelName.ORIGINAL: "Original model",
+    ModelName.FINETUNED: "Finetune",
+    ModelName.RANDOM_LABEL: "RandomLabel",
+    ModelName.GRADIENT_ASCENT: "GradientAscent",
     ModelName.NEGGRAD_PLUS: "NegGrad+",
+    ModelName.SALUN: "SalUn",
+    ModelName.NEG_TASK_VECTOR: "NegTV",
+    ModelName.ALIGNED: "Aligned",
+    ModelName.GIVEN: "Brought by the user",
+    ModelName.MCU: "MCU",
     ModelName.MCU_BETA: "MCU_β",
+    ModelName.MCU_QUANTILE: "MCU (quantile)",
+    ModelName.MCU_REFERENCE: "MCU (reference)",
     ModelName.RETRAINED: "Retrained",
 }
 """What people call the rows."""

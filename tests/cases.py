@@ -6,13 +6,21 @@ import torch
 
 from mcu_core import models
 from mcu_core.config import (
+    AlignConfig,
     ArchitectureConfig,
     AuditConfig,
     CurveConfig,
+    FinetuneConfig,
+    GradientAscentConfig,
     MethodConfig,
     NegGradPlusConfig,
+    NegTaskVectorConfig,
     Precision,
+    QuantileConfig,
+    RandomLabelConfig,
+    ReferenceConfig,
     RetrainConfig,
+    SalUnConfig,
     Schedule,
     SelectionConfig,
     TrainConfig,
@@ -20,13 +28,14 @@ from mcu_core.config import (
     default_ladder,
 )
 from mcu_core.data import BatchReader
+from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
 from mcu_core.types import ImageData, Problem, SealedSamples
 
 CLASSES = 3
 SIZE = 8
-TRAIN, HELD_OUT, FORGET, SEALED = 120, 120, 24, 40
+TRAIN, HELD_OUT, FORGET, VALIDATION, SEALED = 120, 120, 24, 20, 40
 
 TINY = ArchitectureConfig(name="preresnet8", classes=CLASSES, channels=1, image_size=SIZE, mean=(0.5,), std=(0.25,))
 
@@ -53,6 +62,41 @@ METHODS = (
         least_retain_accuracy=0.8,
     ),
     MethodCase(name="retrain", config=RECIPE, least_retain_accuracy=0.9),
+    MethodCase(
+        name="finetune",
+        config=FinetuneConfig(train=TrainConfig(epochs=12, learning_rate=0.1, batch_size=40)),
+        least_retain_accuracy=0.9,
+    ),
+    MethodCase(
+        name="random_label",
+        config=RandomLabelConfig(train=TrainConfig(epochs=8, learning_rate=0.05, batch_size=40)),
+        least_retain_accuracy=0.8,
+    ),
+    MethodCase(
+        name="gradient_ascent",
+        config=GradientAscentConfig(train=TrainConfig(epochs=8, learning_rate=0.02, batch_size=12)),
+        least_retain_accuracy=0.6,
+    ),
+    MethodCase(
+        name="salun",
+        config=SalUnConfig(train=TrainConfig(epochs=8, learning_rate=0.05, batch_size=40)),
+        least_retain_accuracy=0.8,
+    ),
+    MethodCase(
+        name="neg_task_vector",
+        config=NegTaskVectorConfig(scale=0.9, train=TrainConfig(epochs=4, learning_rate=0.2, batch_size=12)),
+        least_retain_accuracy=0.6,
+    ),
+    MethodCase(
+        name="align_quantile",
+        config=AlignConfig(objective=QuantileConfig(), train=TrainConfig(epochs=12, learning_rate=0.05, batch_size=40)),
+        least_retain_accuracy=0.8,
+    ),
+    MethodCase(
+        name="align_reference",
+        config=AlignConfig(objective=ReferenceConfig(), train=TrainConfig(epochs=8, learning_rate=0.05, batch_size=40)),
+        least_retain_accuracy=0.8,
+    ),
 )
 
 
@@ -77,10 +121,10 @@ def tiny_selection() -> SelectionConfig:
 
 
 def tiny_data(seed: int = 0) -> ImageData:
-    """Return classes of bright bars in noise; forget rows (the first) and sealed ones (the last) have random labels.
+    """Return classes of bright bars in noise; forget rows, D_v and the sealed ones have random labels.
 
     Random labels can only be memorised: on separable data every method would look perfect, and no audit would see
-    anything. The sealed samples are drawn as the forget ones, or the two would differ without any model.
+    anything. D_v and the sealed samples are drawn as the forget ones, or these would differ without any model.
     """
     rng = torch.Generator().manual_seed(seed)
     count = TRAIN + HELD_OUT
@@ -89,6 +133,7 @@ def tiny_data(seed: int = 0) -> ImageData:
     for label in range(CLASSES):
         images[labels == label, 0, 2 * label + 1] += 120
     labels[:FORGET] = torch.randint(0, CLASSES, (FORGET,), generator=rng)
+    labels[TRAIN : TRAIN + VALIDATION] = torch.randint(0, CLASSES, (VALIDATION,), generator=rng)
     labels[-SEALED:] = torch.randint(0, CLASSES, (SEALED,), generator=rng)
     return ImageData(images=images.to(torch.uint8), labels=labels)
 
@@ -104,6 +149,7 @@ def tiny_problem(seed: int = 0) -> Problem:
     data = tiny_data(seed)
     runtime = tiny_runtime(data)
     original = train_from_scratch(runtime, torch.arange(TRAIN), RECIPE, stream(seed, "original"))
+    unaware = train_from_scratch(runtime, torch.arange(FORGET, TRAIN), RECIPE, stream(seed, "teacher"))
     return Problem(
         model=runtime.model,
         architecture=TINY,
@@ -111,8 +157,9 @@ def tiny_problem(seed: int = 0) -> Problem:
         data=data,
         forget=torch.arange(FORGET),
         retain=torch.arange(FORGET, TRAIN),
-        validation=torch.arange(TRAIN, TRAIN + 20),
-        test=torch.arange(TRAIN + 20, TRAIN + 80),
+        validation=torch.arange(TRAIN, TRAIN + VALIDATION),
+        test=torch.arange(TRAIN + VALIDATION, TRAIN + 80),
+        teacher=logits(runtime, unaware, torch.arange(FORGET)).softmax(dim=1),
     )
 
 

@@ -1,11 +1,11 @@
 """Signals and attacks that tell members from non-members."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 from torch import Tensor
 
+from mcu_core import losses
 from mcu_core.report import MembershipAttack
 
 Confidences = NDArray[np.float64]
@@ -15,23 +15,8 @@ BIN_WIDTH = 1e-4
 
 
 def label_logit(logits: Tensor, labels: Tensor) -> NDArray[np.float64]:
-    """Return φ, the logit of the label's probability: higher = more like a member.
-
-    φ = z_y - logsumexp(z_i, i ≠ y) = log(p_y / (1 - p_y)), without the cancellation of the second form
-
-    Args:
-        logits: `[N, K]`, K ≥ 2, finite.
-        labels: int64 `[N]`.
-
-    Returns:
-        float64 `[N]`, finite.
-
-    Source: Carlini et al. (LiRA), arXiv 2112.03570, section 4.
-    """
-    precise = logits.double()
-    own = precise.gather(1, labels.unsqueeze(1)).squeeze(1)
-    others = precise.scatter(1, labels.unsqueeze(1), -torch.inf).logsumexp(dim=1)
-    score: NDArray[np.float64] = (own - others).numpy()
+    """Return φ of every sample in float64; see `losses.label_logit`."""
+    score: NDArray[np.float64] = losses.label_logit(logits.double(), labels).numpy()
     return score
 
 

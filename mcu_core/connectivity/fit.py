@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mcu_core.config import CurveConfig, MaskConfig, MaskMode
+from mcu_core.config import AscentConfig, CurveConfig, MaskConfig, MaskMode
 from mcu_core.connectivity.beta import Penalty
 from mcu_core.connectivity.bezier import place_on_curve, uniform_positions
 from mcu_core.data import MixedBatches, subsample
 from mcu_core.losses import ascend_and_descend
 from mcu_core.masks import TensorMask, element_counts, gradient_scores, select_tensors
+from mcu_core.objectives import bounded_loss
 from mcu_core.params import midpoint
 from mcu_core.report import References
 from mcu_core.runtime import Runtime
-from mcu_core.training import mean_gradient, minimise
+from mcu_core.training import Loss, mean_gradient, minimise
 from mcu_core.types import Batch, Params, Pathway, Phase, Problem, Progress, State, ignore_progress
 
 
@@ -24,7 +25,7 @@ class Fit:
 
     pathway: Pathway
     beta_counts: dict[str, int]
-    """How many batches used which β."""
+    """How many batches used which β; empty where the objective has none."""
 
 
 def choose_mask(
@@ -51,13 +52,13 @@ def choose_mask(
         ConfigurationError: nothing may move.
     """
     sizes = element_counts(problem.original.params)
-    if config.mode is MaskMode.FULL:
-        return TensorMask(names=frozenset(sizes), share=1.0)
+    if config.mode in {MaskMode.FULL, MaskMode.RANDOM}:
+        return select_tensors(sizes, {}, {}, config, rng)
     retain, forget = (
         gradient_scores(mean_gradient(runtime, problem.original, rows, phase=Phase.MASK, progress=progress))
         for rows in (subsample(problem.retain, config.retain_images, rng), problem.forget)
     )
-    return select_tensors(sizes, retain, forget, config)
+    return select_tensors(sizes, retain, forget, config, rng)
 
 
 def fit_curve(
@@ -73,7 +74,7 @@ def fit_curve(
 ) -> Fit:
     """Train θ_c so that the models on the curve forget D_f and keep D_r.
 
-    min over θ_c on the mask of E_{t ~ U(0,1)} [ CE(D_r; φ(t)) - β CE(D_f; φ(t)) ], one t a batch
+    min over θ_c on the mask of E_{t ~ U(0,1)} [ L(φ(t)) ], one t a batch; the paper's L is CE(D_r) - β CE(D_f)
 
     θ_c starts at the midpoint, so that the curve starts as the straight line, and stays there off the mask.
 
@@ -82,7 +83,7 @@ def fit_curve(
         end: θ_p.
         mask: names of the tensors that may move.
         references: A_v and A_train, for an adaptive β.
-        config: training, β, share of D_r.
+        config: training, objective, share of D_r.
         rng: draws the share of D_r, orders the batches, draws t.
         runtime: network, samples, device and arithmetic.
         progress: told at every step.
@@ -91,6 +92,7 @@ def fit_curve(
         The pathway. Its points have no BatchNorm statistics of their own: those of training mix all t and D_f.
 
     Raises:
+        ConfigurationError: the objective needs a teacher that the problem does not have.
         DivergedError: the training diverged.
 
     Source: arXiv 2505.10859, equation 2 and section 2.2; defaults of its appendix D.
@@ -104,11 +106,13 @@ def fit_curve(
         size=config.train.batch_size,
     )
     positions = uniform_positions(rng, runtime.device, config.train.epochs * batches.steps)
-    penalty = Penalty(config.beta, references)
-
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return ascend_and_descend(logits, batch, penalty(logits.detach(), batch))
-
+    if isinstance(config.objective, AscentConfig):
+        penalty = Penalty(config.objective.beta, references)
+        loss, lower = _ascent(penalty), "curve.train.learning_rate or curve.objective.beta"
+    else:
+        penalty = None
+        loss = bounded_loss(problem, config.objective, runtime=runtime)
+        lower = "curve.train.learning_rate or curve.objective.weight"
     trained = minimise(
         runtime,
         State(params=control, buffers=problem.original.buffers),
@@ -117,10 +121,17 @@ def fit_curve(
         config.train,
         rng=rng,
         phase=Phase.CURVE,
-        lower="curve.train.learning_rate or curve.beta",
+        lower=lower,
         mask=mask,
         placement=place_on_curve(problem.original.params, control, end, positions),
         progress=progress,
     )
     pathway = Pathway(original=problem.original.params, control=trained.params, end=end, mask=mask)
-    return Fit(pathway=pathway, beta_counts=penalty.counts())
+    return Fit(pathway=pathway, beta_counts={} if penalty is None else penalty.counts())
+
+
+def _ascent(penalty: Penalty) -> Loss:
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return ascend_and_descend(logits, batch, penalty(logits.detach(), batch))
+
+    return loss

@@ -4,9 +4,25 @@ from typing import Protocol, TypeVar, assert_never
 
 import torch
 
-from mcu_core.config import MethodConfig, NegGradPlusConfig, RetrainConfig
+from mcu_core.config import (
+    AlignConfig,
+    FinetuneConfig,
+    GradientAscentConfig,
+    MethodConfig,
+    NegGradPlusConfig,
+    NegTaskVectorConfig,
+    RandomLabelConfig,
+    RetrainConfig,
+    SalUnConfig,
+)
+from mcu_core.methods.align import align
+from mcu_core.methods.finetune import finetune
+from mcu_core.methods.gradient_ascent import gradient_ascent
+from mcu_core.methods.neg_task_vector import neg_task_vector
 from mcu_core.methods.neggrad_plus import neggrad_plus
+from mcu_core.methods.random_label import random_label
 from mcu_core.methods.retrain import retrain
+from mcu_core.methods.salun import salun
 from mcu_core.report import ModelName
 from mcu_core.runtime import Runtime
 from mcu_core.types import Problem, Progress, State, ignore_progress
@@ -28,7 +44,7 @@ class Method(Protocol[ConfigT_contra]):
         """Return the unlearned state."""
 
 
-def unlearn(
+def unlearn(  # noqa: PLR0911 - one case a method
     problem: Problem,
     config: MethodConfig,
     rng: torch.Generator,
@@ -42,20 +58,26 @@ def unlearn(
         DivergedError: its training diverged.
     """
     match config:
-        case NegGradPlusConfig():
-            return neggrad_plus(problem, config, rng, runtime=runtime, progress=progress)
         case RetrainConfig():
             return retrain(problem, config, rng, runtime=runtime, progress=progress)
+        case FinetuneConfig():
+            return finetune(problem, config, rng, runtime=runtime, progress=progress)
+        case RandomLabelConfig():
+            return random_label(problem, config, rng, runtime=runtime, progress=progress)
+        case GradientAscentConfig():
+            return gradient_ascent(problem, config, rng, runtime=runtime, progress=progress)
+        case NegGradPlusConfig():
+            return neggrad_plus(problem, config, rng, runtime=runtime, progress=progress)
+        case SalUnConfig():
+            return salun(problem, config, rng, runtime=runtime, progress=progress)
+        case NegTaskVectorConfig():
+            return neg_task_vector(problem, config, rng, runtime=runtime, progress=progress)
+        case AlignConfig():
+            return align(problem, config, rng, runtime=runtime, progress=progress)
         case _:
             assert_never(config)
 
 
 def name_of(config: MethodConfig) -> ModelName:
-    """Return the name under which a method's model is reported."""
-    match config:
-        case NegGradPlusConfig():
-            return ModelName.NEGGRAD_PLUS
-        case RetrainConfig():
-            return ModelName.RETRAINED
-        case _:
-            assert_never(config)
+    """Return the name under which a method's model is reported: that of its kind."""
+    return ModelName(config.kind)

@@ -259,6 +259,8 @@ def _previous_pathway(order: WorkOrder, objects: ObjectStore, problem: Problem) 
         raise PermanentError("the report of the earlier attempt tells nothing of its pathway")
     paths = (report.measurements.pathway for report in reports.values())
     return PreviousPathway(
+        name=found.candidate.name,
+        pre_unlearning=found.models[1].name,
         pathway=pathway,
         report=found.pathway,
         tried=tuple(path.chosen_t for path in paths if path is not None),

@@ -5,8 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcu_core.config import ArchitectureConfig
-from mcu_core.data import BatchReader, MixedBatches, PlainBatches, match_classes, subsample
+from mcu_core.config import ArchitectureConfig, WrongLabels
+from mcu_core.data import (
+    BatchReader,
+    MixedBatches,
+    PlainBatches,
+    RelabelledBatches,
+    match_classes,
+    random_labels,
+    subsample,
+)
 from mcu_core.errors import DataError
 from mcu_core.types import ImageData
 
@@ -130,3 +138,54 @@ def test_a_subsample_is_drawn_without_replacement_and_in_order() -> None:
 
 def test_a_subsample_of_more_than_everything_is_everything() -> None:
     assert subsample(torch.arange(3), 5, seeded()).tolist() == [0, 1, 2]
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes, sizes, st.integers(2, 40))
+def test_forget_indices_name_the_samples_of_the_forget_rows(f: int, r: int, size: int) -> None:
+    forget = torch.arange(f).flip(0)
+    batches = MixedBatches(reader=numbered(f + r), forget=forget, retain=torch.arange(f, f + r), size=size)
+    for batch in batches.draw(seeded()):
+        assert batch.forget_indices is not None
+        assert torch.equal(forget[batch.forget_indices], batch.labels[: batch.forget_count])
+
+
+def relabelled(labels: WrongLabels, *, classes: int = 4) -> RelabelledBatches:
+    images = torch.arange(60, dtype=torch.uint8).view(60, 1, 1, 1).expand(60, 1, 4, 4).contiguous()
+    reader = BatchReader(
+        data=ImageData(images=images, labels=torch.arange(60) % classes),
+        architecture=GREY.model_copy(update={"classes": classes, "mean": (0.0,), "std": (1.0 / 255.0,)}),
+        device=CPU,
+    )
+    return RelabelledBatches(
+        reader=reader, forget=torch.arange(20), retain=torch.arange(20, 60), size=16, labels=labels
+    )
+
+
+def drawn_labels(batches: RelabelledBatches, rng: torch.Generator) -> dict[int, int]:
+    """Return the label under which each sample is read, by its pixel value."""
+    return {
+        round(float(image[0, 0, 0])): int(label)
+        for batch in batches.draw(rng)
+        for image, label in zip(batch.images, batch.labels, strict=True)
+    }
+
+
+def test_forgotten_samples_never_keep_their_label_and_kept_ones_always_do() -> None:
+    read = drawn_labels(relabelled(WrongLabels.OTHERS), seeded())
+    assert sorted(read) == list(range(60))
+    assert all((label == sample % 4) == (sample >= 20) for sample, label in read.items())
+
+
+def test_labels_are_drawn_anew_each_epoch_and_leave_the_data_alone() -> None:
+    batches, rng = relabelled(WrongLabels.OTHERS), seeded()
+    first, second = drawn_labels(batches, rng), drawn_labels(batches, rng)
+    assert first != second
+    assert torch.equal(batches.reader.data.labels, torch.arange(60) % 4)
+
+
+@pytest.mark.parametrize(("among", "classes_drawn"), [(WrongLabels.OTHERS, {0, 1, 3}), (WrongLabels.ALL, {0, 1, 2, 3})])
+def test_random_labels_are_uniform_over_what_they_are_drawn_from(among: WrongLabels, classes_drawn: set[int]) -> None:
+    counts = torch.bincount(random_labels(torch.full((6000,), 2), 4, among, seeded()), minlength=4)
+    assert {label for label in range(4) if counts[label]} == classes_drawn
+    assert int(counts.max() - counts[counts > 0].min()) < 6000 * 0.05

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import torch
 
-from mcu_core.losses import ascend_and_descend, cross_entropy
+from mcu_core.losses import ascend_and_descend, cross_entropy, distillation, label_logit
 from mcu_core.types import Batch
 
 
@@ -29,3 +29,37 @@ def test_without_ascent_only_the_retain_rows_count() -> None:
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     loss = ascend_and_descend(logits, batch([0, 1, 2, 0], 1), 0.0)
     torch.testing.assert_close(loss, cross_entropy(logits[1:], batch([1, 2, 0], 0)))
+
+
+def test_the_label_logit_is_the_log_odds_of_the_label() -> None:
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    own = logits.softmax(dim=1)[torch.arange(6), labels]
+    torch.testing.assert_close(label_logit(logits, labels), (own / (1 - own)).log())
+
+
+def test_the_label_logit_of_a_sure_answer_is_finite_with_a_gradient() -> None:
+    logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
+    score = label_logit(logits, torch.tensor([0]))
+    score.sum().backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
+    torch.testing.assert_close(score, torch.tensor([200.0 - torch.log(torch.tensor(2.0)).item()]))
+
+
+def test_distillation_is_the_divergence_of_the_softened_answers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, teacher_logits = (torch.randn(5, 3, generator=generator) for _ in range(2))
+    p, q = (part / 2.0 for part in (logits, teacher_logits))
+    expected = 4.0 * (q.softmax(1) * (q.log_softmax(1) - p.log_softmax(1))).sum(1).mean()
+    torch.testing.assert_close(distillation(logits, teacher_logits.softmax(1), 2.0), expected)
+
+
+def test_a_teacher_that_is_certain_costs_a_finite_amount() -> None:
+    teacher = torch.tensor([[1.0, 0.0]])
+    logits = torch.tensor([[0.0, 0.0]], requires_grad=True)
+    loss = distillation(logits, teacher, 1.0)
+    torch.testing.assert_close(loss, torch.tensor(2.0).log())
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.tensor([[-0.5, 0.5]]))

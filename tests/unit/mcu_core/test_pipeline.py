@@ -8,9 +8,16 @@ from mcu_core import checkpoint, pipeline
 from mcu_core.audit.assemble import measure
 from mcu_core.config import (
     AnotherPointRung,
+    AscentConfig,
+    FixedBetaConfig,
+    GivenConfig,
+    MaskConfig,
     McuRung,
     NegGradPlusConfig,
+    ObjectiveConfig,
     PointPolicy,
+    QuantileConfig,
+    ReferenceConfig,
     RetrainRung,
     Rung,
     SelectionConfig,
@@ -26,7 +33,7 @@ from tests.cases import METHODS, RECIPE, MethodCase, tiny_config, tiny_curve, ti
 
 MCU = McuRung(
     pre_unlearning=NegGradPlusConfig(beta=0.6, train=TrainConfig(epochs=8, learning_rate=0.02, batch_size=40)),
-    curve=tiny_curve(),
+    curve=tiny_curve().model_copy(update={"mask": MaskConfig(least_tensors=1)}),
     selection=tiny_selection(),
 )
 SHORT = NegGradPlusConfig(train=TrainConfig(epochs=2, learning_rate=0.01, batch_size=40))
@@ -130,7 +137,8 @@ def test_retraining_has_no_pathway(problem: Problem) -> None:
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_few_samples_can_be_forgotten(problem: Problem, size: int) -> None:
-    small = replace(problem, forget=problem.forget[:size], retain=torch.cat([problem.forget[size:], problem.retain]))
+    retain = torch.cat([problem.forget[size:], problem.retain])
+    small = replace(problem, forget=problem.forget[:size], retain=retain, teacher=None)
     outcome = run(small, MCU.model_copy(update={"pre_unlearning": SHORT}))
     measurements = measure(small, tiny_sealed(), outcome, tiny_config(), 0, tail_level=0.01)
     assert measurements.counts.forget == size
@@ -138,7 +146,8 @@ def test_a_few_samples_can_be_forgotten(problem: Problem, size: int) -> None:
 
 
 def test_more_can_be_forgotten_than_kept(problem: Problem) -> None:
-    most = replace(problem, forget=torch.cat([problem.forget, problem.retain[10:]]), retain=problem.retain[:10])
+    forget = torch.cat([problem.forget, problem.retain[10:]])
+    most = replace(problem, forget=forget, retain=problem.retain[:10], teacher=None)
     assert run(most, MCU).candidate.t is not None
 
 
@@ -154,7 +163,47 @@ def test_every_policy_chooses_a_point(problem: Problem, policy: PointPolicy) -> 
 def test_any_method_can_end_a_pathway(problem: Problem, case: MethodCase) -> None:
     outcome = run(problem, MCU.model_copy(update={"pre_unlearning": case.config}))
     assert outcome.pre_unlearned is not None
-    assert outcome.pre_unlearned.name.value in {"neggrad_plus", "retrained"}
+    assert outcome.pre_unlearned.name.value == case.config.kind
+
+
+def test_a_model_that_the_user_brings_can_end_a_pathway(problem: Problem, mcu: Outcome) -> None:
+    brought = mcu.candidate.state
+    rung = MCU.model_copy(update={"pre_unlearning": GivenConfig(digest=checkpoint.digest(brought))})
+    outcome = pipeline.run(problem, rung, tiny_config(), 5, given=brought)
+    assert outcome.pathway is not None
+    assert outcome.pre_unlearned is not None
+    assert outcome.pre_unlearned.name is ModelName.GIVEN
+    assert all(torch.equal(tensor, brought.params[name]) for name, tensor in outcome.pathway.end.items())
+
+
+def test_a_model_that_was_promised_and_not_brought_is_missed(problem: Problem) -> None:
+    with pytest.raises(ConfigurationError, match="was not given"):
+        run(problem, MCU.model_copy(update={"pre_unlearning": GivenConfig(digest="0" * 64)}))
+
+
+@pytest.mark.parametrize(
+    ("objective", "name"),
+    [
+        (AscentConfig(beta=FixedBetaConfig()), ModelName.MCU),
+        (AscentConfig(), ModelName.MCU_BETA),
+        (QuantileConfig(), ModelName.MCU_QUANTILE),
+        (ReferenceConfig(), ModelName.MCU_REFERENCE),
+    ],
+)
+def test_a_pathway_is_named_by_its_objective(problem: Problem, objective: ObjectiveConfig, name: ModelName) -> None:
+    outcome = run(problem, MCU.model_copy(update={"curve": tiny_curve().model_copy(update={"objective": objective})}))
+    assert outcome.name is name
+    assert outcome.pathway_report is not None
+    assert bool(outcome.pathway_report.beta_counts) == isinstance(objective, AscentConfig)
+
+
+def test_a_class_that_goes_entirely_is_aligned_with_no_accuracy_at_all(problem: Problem, runtime: Runtime) -> None:
+    train = torch.cat([problem.forget, problem.retain])
+    is_first = problem.data.labels[train] == 0
+    whole = replace(problem, forget=train[is_first], retain=train[~is_first], teacher=None)
+    assert pipeline.measure_references(whole, runtime).validation_accuracy == 0.0
+    half = replace(problem, forget=train[:60], retain=train[60:], teacher=None)
+    assert pipeline.measure_references(half, runtime).validation_accuracy > 0.0
 
 
 def test_progress_runs_through_all_phases(problem: Problem) -> None:

@@ -71,6 +71,18 @@ def test_tensors_off_the_mask_are_bit_identical_with_momentum_and_weight_decay(
         assert torch.equal(tensor, problem.original.params[name]) == (name not in mask)
 
 
+def test_elements_off_the_mask_are_bit_identical_with_momentum_and_weight_decay(
+    problem: Problem, runtime: Runtime
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    mask = {name: torch.rand(tensor.shape, generator=rng) < 0.5 for name, tensor in problem.original.params.items()}
+    trained = train(runtime, problem.original, mask=mask)
+    moved = {name: tensor != problem.original.params[name] for name, tensor in trained.params.items()}
+    assert not any(bool((moved[name] & ~mask[name]).any()) for name in mask)
+    share = sum(int(part.sum()) for part in moved.values()) / sum(int(part.sum()) for part in mask.values())
+    assert share > 0.99
+
+
 def test_the_same_seed_gives_the_same_bits(problem: Problem, runtime: Runtime) -> None:
     assert equal(train(runtime, problem.original), train(runtime, problem.original))
 

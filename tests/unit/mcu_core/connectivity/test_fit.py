@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mcu_core.config import CurveConfig, FixedBetaConfig, MaskConfig, MaskMode, TrainConfig
+from mcu_core.config import AscentConfig, CurveConfig, FixedBetaConfig, MaskConfig, MaskMode, TrainConfig
 from mcu_core.connectivity.fit import Fit, choose_mask, fit_curve
 from mcu_core.inference import accuracy, reestimate_batchnorm
 from mcu_core.params import midpoint
@@ -54,7 +54,7 @@ def test_every_batch_has_its_penalty_counted(problem: Problem, runtime: Runtime,
     # 24 forget and 48 retain rows are 2 batches of at most 40
     counts = fit(problem, runtime, end).beta_counts
     assert sum(counts.values()) == 3 * 2
-    fixed = tiny_curve().model_copy(update={"beta": FixedBetaConfig(value=0.3)})
+    fixed = tiny_curve().model_copy(update={"objective": AscentConfig(beta=FixedBetaConfig(value=0.3))})
     assert fit(problem, runtime, end, fixed).beta_counts == {"0.3": 6}
 
 
@@ -103,7 +103,7 @@ def test_the_curve_learns_to_forget(problem: Problem, runtime: Runtime) -> None:
 
 
 def test_the_sequential_mask_moves_a_part_of_the_network(problem: Problem, runtime: Runtime) -> None:
-    mask = choose_mask(problem, MaskConfig(), stream(0, "mask"), runtime=runtime)
+    mask = choose_mask(problem, MaskConfig(least_tensors=1), stream(0, "mask"), runtime=runtime)
     assert 0.2 < mask.share < 0.7
     assert mask.names < set(problem.original.params)
 

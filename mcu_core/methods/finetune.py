@@ -1,0 +1,50 @@
+"""Finetune: train on without D_f, and let the model forget by itself."""
+
+import torch
+
+from mcu_core.config import FinetuneConfig
+from mcu_core.data import PlainBatches
+from mcu_core.losses import cross_entropy
+from mcu_core.runtime import Runtime
+from mcu_core.training import minimise
+from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
+
+
+def finetune(
+    problem: Problem,
+    config: FinetuneConfig,
+    rng: torch.Generator,
+    *,
+    runtime: Runtime,
+    progress: Progress = ignore_progress,
+) -> State:
+    """Unlearn by training on with D_r alone.
+
+    L = CE(D_r), from θ_o
+
+    Args:
+        problem: D_r and the original; D_f is not read.
+        config: the training.
+        rng: orders the batches.
+        runtime: network, samples, device and arithmetic.
+        progress: told at every step.
+
+    Returns:
+        θ_p.
+
+    Raises:
+        DivergedError: the training diverged.
+
+    Source: FT in arXiv 2505.10859, appendix D.
+    """
+    return minimise(
+        runtime,
+        problem.original,
+        cross_entropy,
+        PlainBatches(reader=runtime.reader, rows=problem.retain, size=config.train.batch_size),
+        config.train,
+        rng=rng,
+        phase=Phase.PRE_UNLEARN,
+        lower="pre_unlearning.train.learning_rate",
+        progress=progress,
+    )
