@@ -175,29 +175,31 @@ def subsample(rows: Tensor, count: int, rng: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=rng)[:count].sort().values]
 
 
-def match_classes(labels: Tensor, rows: Tensor, like: Tensor, rng: torch.Generator) -> Tensor:
-    """Draw as many of `rows` as have the class proportions of `like`.
+def match_classes(labels: Tensor, rows: Tensor, wanted_labels: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw as many of `rows` as have given class proportions.
 
     With n_c rows and a share s_c of class c, floor(s_c · min_c(n_c / s_c)) rows of class c, at least one.
 
     Args:
         labels: int64 `[N]`, of all samples.
         rows: int64 `[n]`, to draw from.
-        like: int64 `[m]`, whose proportions to match; not empty.
+        wanted_labels: int64 `[m]`, whose proportions to match; not empty.
         rng: of the draw.
 
     Returns:
         int64 `[k]`, drawn without replacement, ascending by class and then as in `rows`.
 
     Raises:
-        DataError: a class of `like` has no row at all.
+        DataError: a class of `wanted_labels` has no row at all.
     """
-    counts = torch.bincount(labels[like])
+    counts = torch.bincount(wanted_labels)
     wanted = {int(label): int(counts[label]) for label in counts.nonzero()}
     available = {label: rows[labels[rows] == label] for label in wanted}
     missing = sum(count for label, count in wanted.items() if not len(available[label]))
     if missing:
-        raise DataError(f"{missing} of {len(like)} samples are of classes without any held-out sample to compare with")
+        raise DataError(
+            f"{missing} of {len(wanted_labels)} samples are of classes without any held-out sample to compare with"
+        )
     # In integers, so that the scarcest class is used up entirely.
     scarcest = min(wanted, key=lambda label: len(available[label]) / wanted[label])
     drawn = [

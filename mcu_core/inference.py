@@ -1,12 +1,14 @@
 """Forward passes without gradient: logits, counts of right answers, and BatchNorm statistics of D_r."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mcu_core.errors import DivergedError
+from mcu_core.losses import label_logit
 from mcu_core.runtime import Runtime
 from mcu_core.types import Buffers, Params, State
 
@@ -41,10 +43,20 @@ def logits(runtime: Runtime, state: State, rows: Tensor) -> Tensor:
     return result.clone()  # a normal tensor again
 
 
-def count_right(
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What one model says of some samples."""
+
+    right: int
+    """On how many its largest output is the label's."""
+    score: Tensor
+    """φ, float32 `[N]` on the CPU."""
+
+
+def ask(
     runtime: Runtime, points: Sequence[tuple[Point, Buffers]], rows: Tensor, *, tick: Tick = lambda: None
-) -> list[int]:
-    """Count the right answers of several models, reading each sample once.
+) -> list[Answers]:
+    """Ask several models about the same samples, reading each sample once.
 
     Args:
         runtime: the network that they share, samples, device and arithmetic.
@@ -53,17 +65,27 @@ def count_right(
         tick: called after each batch.
 
     Returns:
-        Per model, on how many of the N samples its largest output is the label's.
+        The answers of each model.
     """
     network = runtime.network()
     right = torch.zeros(len(points), dtype=torch.int64, device=runtime.device)
+    scores: list[list[Tensor]] = [[] for _ in points]
     with torch.inference_mode():
         for batch in runtime.chunks(rows):
             for index, (point, buffers) in enumerate(points):
-                answers = runtime.forward(network, point(), buffers, batch).argmax(dim=1)
-                right[index] += (answers == batch.labels).sum()
+                outputs = runtime.forward(network, point(), buffers, batch)
+                right[index] += (outputs.argmax(dim=1) == batch.labels).sum()
+                scores[index].append(label_logit(outputs, batch.labels))
             tick()
-    return [int(count) for count in right.tolist()]
+        whole = [torch.cat(parts).cpu() for parts in scores]
+    return [Answers(right=count, score=score.clone()) for count, score in zip(right.tolist(), whole, strict=True)]
+
+
+def count_right(
+    runtime: Runtime, points: Sequence[tuple[Point, Buffers]], rows: Tensor, *, tick: Tick = lambda: None
+) -> list[int]:
+    """Count the right answers of several models; see `ask`."""
+    return [answers.right for answers in ask(runtime, points, rows, tick=tick)]
 
 
 def accuracy(runtime: Runtime, state: State, rows: Tensor) -> float:

@@ -149,6 +149,10 @@ class PathPoint(Part):
     retain_accuracy: float
     validation_accuracy: float
     gap: float
+    auc: float | None = None
+    """AUC of φ between D_f and class-matched samples of D_v."""
+    distance: float | None = None
+    """Of the two distributions of φ, centre and tails; see `connectivity.distribution`."""
 
 
 class Interval(Part):

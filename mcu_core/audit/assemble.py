@@ -167,7 +167,7 @@ def _rows(problem: Problem, sealed: SealedSamples, config: AuditConfig, seed: in
         forget=problem.forget,
         retain=retain,
         test=problem.test,
-        sealed=match_classes(problem.data.labels, sealed.rows, problem.forget, rng),
+        sealed=match_classes(problem.data.labels, sealed.rows, problem.data.labels[problem.forget], rng),
         svc_retain=subsample(torch.arange(len(retain)), each, rng).numpy(),
         svc_test=subsample(torch.arange(len(problem.test)), each, rng).numpy(),
     )

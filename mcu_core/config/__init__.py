@@ -24,6 +24,7 @@ from mcu_core.config.methods import (
     NegGradPlusConfig,
     NegTaskVectorConfig,
     RandomLabelConfig,
+    ReferenceFamilyConfig,
     RetrainConfig,
     SalUnConfig,
     WrongLabels,
@@ -40,6 +41,7 @@ from mcu_core.config.objectives import (
     ReferenceConfig,
 )
 from mcu_core.config.pathway import (
+    Criterion,
     CurveConfig,
     MaskConfig,
     MaskMode,
@@ -70,6 +72,7 @@ __all__ = [
     "BetaConfig",
     "BetaRule",
     "BoundedObjectiveConfig",
+    "Criterion",
     "CurveConfig",
     "FinetuneConfig",
     "FixedBetaConfig",
@@ -92,6 +95,7 @@ __all__ = [
     "QuantileConfig",
     "RandomLabelConfig",
     "ReferenceConfig",
+    "ReferenceFamilyConfig",
     "RetrainConfig",
     "RetrainRung",
     "Rung",

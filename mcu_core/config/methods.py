@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mcu_core.config.base import Fraction, PositiveFraction, Setting, TrainConfig
+from mcu_core.config.base import Fraction, PositiveFraction, Seed, Setting, TrainConfig
 from mcu_core.config.objectives import BoundedObjectiveConfig, ReferenceConfig
 
 
@@ -16,6 +16,17 @@ class RetrainConfig(Setting):
     train: TrainConfig
     stop_at_train_accuracy: PositiveFraction | None = None
     """End after the first epoch whose running train accuracy reaches this; `None` runs all epochs."""
+
+
+class ReferenceFamilyConfig(Setting):
+    """Models of one training set, each of which never sees one fold of it."""
+
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+    """More folds make each member more like a model of all data, and the family dearer: one training a fold."""
+    recipe: RetrainConfig
+    """The original's."""
+    seed: Seed
+    """Deals the folds and trains the members. The family that teaches and the one that audits differ in it."""
 
 
 class FinetuneConfig(Setting):

@@ -58,10 +58,20 @@ class PointPolicy(StrEnum):
     """Highest accuracy on D_r among the points of the effective region."""
 
 
+class Criterion(StrEnum):
+    """What the balanced choice makes small."""
+
+    ACCURACY = "accuracy"
+    """The alignment gap of the accuracies: the paper's."""
+    DISTRIBUTION = "distribution"
+    """The distance of φ on D_f from φ on D_v, among points whose RA is in bounds; the gap where none is."""
+
+
 class SelectionConfig(Setting):
     """How the point on the pathway is found (section 2.5). Selection reads D_r, D_f and D_v only."""
 
     policy: PointPolicy = PointPolicy.BALANCED
+    criterion: Criterion = Criterion.ACCURACY
     window_start: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.75
     """Left edge of the interval in which the optimum lies; extended leftwards when the optimum sits on it."""
     points: Annotated[int, Field(ge=4, le=16)] = 4

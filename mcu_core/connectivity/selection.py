@@ -7,7 +7,7 @@ from typing import assert_never
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from mcu_core.config import PointPolicy, SelectionConfig
+from mcu_core.config import Criterion, PointPolicy, SelectionConfig
 from mcu_core.errors import ConfigurationError
 from mcu_core.report import Interval, PathPoint, References
 
@@ -53,7 +53,7 @@ def choose_point(measure: Measure, references: References, config: SelectionConf
     evaluated = align_in_window(measure, window, references, config)
     region = effective_region(sweep)
     if config.policy is PointPolicy.BALANCED:
-        chosen = min(evaluated, key=lambda point: point.gap)
+        chosen = min(evaluated, key=_misfit(references, config))
     else:
         chosen = choose_untried((*evaluated, *sweep), region, references, config, tried=())
     return Choice(t=chosen.t, sweep=sweep, evaluated=evaluated, region=region)
@@ -64,15 +64,16 @@ def align_in_window(
 ) -> tuple[PathPoint, ...]:
     """Search the point of smallest gap in [window_start, 1], further left when it sits on the left edge.
 
-    1. Interpolate RA and FA (not the gap, whose absolute values have kinks) by a cubic through equally spaced points.
-    2. Evaluate the arg-min of the interpolated gap over a grid. 3. If the best evaluated point is the left edge, repeat
-    in the window of the same width to the left of it, down to the first point of the sweep after the original.
+    1. Interpolate RA and FA, or the AUC (not the gap, whose absolute values have kinks), by a cubic through equally
+    spaced points. 2. Evaluate the arg-min of the interpolated gap, or of |AUC - ½|, over a grid. 3. If the best
+    evaluated point is the left edge, repeat in the window of the same width to the left of it, down to the first point
+    of the sweep after the original.
 
     Args:
         measure: of the pathway.
         window: measured at `points` equally spaced t in [window_start, 1].
         references: A_v and A_train.
-        config: grid.
+        config: grid and criterion.
 
     Returns:
         All points that were evaluated, in that order; the one of smallest gap is the paper's optimum.
@@ -80,15 +81,16 @@ def align_in_window(
     Source: arXiv 2505.10859, section 2.5, which evaluates t = .75 and t = 1 only: two points do not fix a cubic.
     """
     evaluated = list(window)
+    misfit = _misfit(references, config)
     width = window[-1].t - window[0].t
     lowest = 1.0 / (config.sweep_points - 1)
     while True:
         # 1., 2.
-        t = _interpolated_optimum(window, references, config.grid)
+        t = _interpolated_optimum(window, references, config)
         if t > 0.0 and not _is_near(t, (point.t for point in evaluated), _SAME_T):
             evaluated.extend(measure([t]))
         # 3.
-        start = min(evaluated, key=lambda point: point.gap).t
+        start = min(evaluated, key=misfit).t
         if start > window[0].t + _SAME_T or start <= lowest + _SAME_T:
             return tuple(evaluated)
         left = max(start - width, lowest)
@@ -135,8 +137,9 @@ def choose_untried(
 ) -> PathPoint:
     """Choose among measured points one that was not a candidate before.
 
-    BALANCED: smallest gap. PRIVACY_FIRST: of the points with RA ≥ A_train - slack, the one whose accuracy on D_f is
-    nearest to A_v: the lowest that is not yet over-forgotten, since below A_v a deletion stands out again.
+    BALANCED: smallest gap, or distance of the distributions. PRIVACY_FIRST: of the points with RA ≥ A_train - slack,
+    the one whose accuracy on D_f is nearest to A_v: the lowest that is not yet over-forgotten, since below A_v a
+    deletion stands out again.
     UTILITY_FIRST: highest RA in the effective region. Where no point meets the bounds, the smallest gap decides.
 
     A point counts as tried when it is less than one step of the sweep away from a tried one: a nearer model would
@@ -161,7 +164,7 @@ def choose_untried(
         raise ConfigurationError(f"all {len(points)} measured points of the pathway were tried: raise sweep_points")
     match config.policy:
         case PointPolicy.BALANCED:
-            return min(open_points, key=lambda point: point.gap)
+            return min(open_points, key=_misfit(references, config))
         case PointPolicy.PRIVACY_FIRST:
             least = references.train_accuracy - config.retain_accuracy_slack
             useful = [point for point in open_points if point.retain_accuracy >= least]
@@ -179,14 +182,29 @@ def choose_untried(
             assert_never(config.policy)
 
 
-def _interpolated_optimum(window: Sequence[PathPoint], references: References, grid: int) -> float:
+def _misfit(references: References, config: SelectionConfig) -> Callable[[PathPoint], tuple[bool, float]]:
+    """Return the order in which points are preferred, best first."""
+
+    def misfit(point: PathPoint) -> tuple[bool, float]:
+        if config.criterion is Criterion.ACCURACY or point.distance is None:
+            return False, point.gap
+        in_bounds = point.retain_accuracy >= references.train_accuracy - config.retain_accuracy_slack
+        return not in_bounds, point.distance if in_bounds else point.gap
+
+    return misfit
+
+
+def _interpolated_optimum(window: Sequence[PathPoint], references: References, config: SelectionConfig) -> float:
     positions = np.array([point.t for point in window])
-    accuracies = np.array([[point.retain_accuracy, point.forget_accuracy] for point in window])
     # Through four points the not-a-knot spline is the one cubic.
-    candidates = np.linspace(positions[0], positions[-1], grid)
-    retain, forget = CubicSpline(positions, accuracies)(candidates).T
-    gaps = np.abs(retain - references.train_accuracy) + np.abs(forget - references.validation_accuracy)
-    return float(candidates[int(gaps.argmin())])
+    candidates = np.linspace(positions[0], positions[-1], config.grid)
+    if config.criterion is Criterion.DISTRIBUTION and all(point.auc is not None for point in window):
+        off = np.abs(CubicSpline(positions, [point.auc for point in window])(candidates) - 0.5)
+    else:
+        accuracies = np.array([[point.retain_accuracy, point.forget_accuracy] for point in window])
+        retain, forget = CubicSpline(positions, accuracies)(candidates).T
+        off = np.abs(retain - references.train_accuracy) + np.abs(forget - references.validation_accuracy)
+    return float(candidates[int(off.argmin())])
 
 
 def _is_near(t: float, others: Iterable[float], distance: float) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcu_core.config import PointPolicy, SelectionConfig
+from mcu_core.config import Criterion, PointPolicy, SelectionConfig
 from mcu_core.connectivity.selection import align_in_window, choose_point, choose_untried, effective_region
 from mcu_core.connectivity.sweep import path_point
 from mcu_core.errors import ConfigurationError
@@ -178,3 +178,41 @@ def test_a_point_right_beside_a_tried_one_counts_as_tried() -> None:
 def test_when_everything_was_tried_it_says_so() -> None:
     with pytest.raises(ConfigurationError, match="were tried"):
         choose(PointPolicy.BALANCED, 0.3, 0.6, 0.8, 0.9, 1.0)
+
+
+# By distribution
+
+BY_DISTRIBUTION = SelectionConfig(criterion=Criterion.DISTRIBUTION)
+
+
+def with_auc(auc: Callable[[float], float], retain: Callable[[float], float] = lambda _: 1.0) -> Curve:
+    """Return a pathway whose accuracies are best at the end, whatever its scores say."""
+
+    class Scored(Curve):
+        def __call__(self, positions: Sequence[float]) -> tuple[PathPoint, ...]:
+            return tuple(
+                point.model_copy(update={"auc": auc(point.t), "distance": abs(auc(point.t) - 0.5)})
+                for point in super().__call__(positions)
+            )
+
+    return Scored(lambda t: 1.0 - 0.2 * t, retain)
+
+
+@given(st.floats(0.77, 0.99))
+def test_scores_decide_where_they_are_the_criterion(best: float) -> None:
+    curve = with_auc(lambda t: 0.5 + 0.3 * (best - t) + 2.0 * (best - t) ** 3)
+    assert choose_point(curve, REFERENCES, BY_DISTRIBUTION).t == pytest.approx(best, abs=0.25 / 25 / 2 + 1e-6)
+    assert choose_point(curve, REFERENCES, SelectionConfig()).t == pytest.approx(1.0)
+
+
+def test_a_point_out_of_bounds_is_not_chosen_however_unseen_its_scores_look() -> None:
+    curve = with_auc(lambda t: 0.5 + 0.3 * (1.0 - t), lambda t: 1.0 if t < 0.95 else 0.9)
+    choice = choose_point(curve, REFERENCES, BY_DISTRIBUTION)
+    assert choice.t < 0.95
+    assert choice.t == max(point.t for point in choice.evaluated if point.retain_accuracy == 1.0)
+
+
+def test_where_no_point_is_in_bounds_the_gap_decides() -> None:
+    curve = with_auc(lambda t: t - 0.3, lambda t: 0.5 + 0.2 * t)
+    choice = choose_point(curve, REFERENCES, BY_DISTRIBUTION)
+    assert choice.t == min(choice.evaluated, key=lambda point: point.gap).t

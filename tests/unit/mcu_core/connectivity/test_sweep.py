@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from mcu_core.connectivity.distribution import distance
 from mcu_core.connectivity.sweep import SelectionRows, Sweep, selection_rows
-from mcu_core.inference import accuracy
+from mcu_core.inference import accuracy, logits
+from mcu_core.losses import label_logit
 from mcu_core.report import References
 from mcu_core.runtime import Runtime, stream
 from mcu_core.types import ImageData, Pathway, Problem, ProgressUpdate
@@ -74,3 +78,26 @@ def test_progress_reaches_its_end(problem: Problem, runtime: Runtime) -> None:
 def test_a_point_that_is_no_position_is_refused(problem: Problem, runtime: Runtime) -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         sweep(problem, runtime).measure([1.5])
+
+
+def test_scores_are_compared_between_d_f_and_class_matched_samples_of_d_v(problem: Problem, runtime: Runtime) -> None:
+    whole = sweep(problem, runtime)
+    (point,) = whole.measure([0.4])
+    state = whole.state_at(0.4)
+    compared = problem.validation[whole.rows.compared]
+    labels = problem.data.labels
+    forget, unseen = (
+        label_logit(logits(runtime, state, rows).double(), labels[rows]).numpy() for rows in (problem.forget, compared)
+    )
+    expected = distance(forget, unseen)
+    assert point.auc == pytest.approx(expected.auc)
+    assert point.distance == pytest.approx(expected.total)
+    shares = [torch.bincount(labels[rows], minlength=3) / len(rows) for rows in (problem.forget, compared)]
+    assert float((shares[0] - shares[1]).abs().max()) < 0.15
+
+
+def test_a_class_that_d_v_lacks_is_left_out_of_the_comparison(problem: Problem) -> None:
+    labels = problem.data.labels.clone()
+    labels[problem.validation] = 1
+    alone = replace(problem, data=ImageData(images=problem.data.images, labels=labels))
+    assert len(selection_rows(alone, tiny_selection(), stream(0, "selection")).compared) == len(problem.validation)
