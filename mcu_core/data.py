@@ -88,6 +88,9 @@ class MixedBatches:
     forget loss, and a part with a single row is in every batch. Where D_f has fewer rows than there are batches, its
     loss weighs n_f / steps, the share of batches that would have had a row: with full weight a single sample ascends
     as hard as hundreds and takes the model with it. A batch holds at most `size + 1` rows, or two.
+
+    With a share of its own D_f is read more often than D_r, in whole passes of D_r: cheaper for an objective that is
+    bounded, since most of a step is spent on D_r.
     """
 
     reader: BatchReader
@@ -96,17 +99,28 @@ class MixedBatches:
     retain: Tensor
     """int64 `[n_r]`."""
     size: int
+    forget_share: float | None = None
+    """Share of forget rows in a batch; `None` is the natural ratio."""
 
     @property
     def steps(self) -> int:
-        """Return ceil((n_f + n_r) / size)."""
-        return math.ceil((len(self.forget) + len(self.retain)) / self.size)
+        """Return ceil((n_f + n_r) / size), or the batches that one pass of D_r fills."""
+        if self.forget_share is None:
+            return math.ceil((len(self.forget) + len(self.retain)) / self.size)
+        return math.ceil(len(self.retain) / max(1, self.size - self._forget_rows()))
+
+    def _forget_rows(self) -> int:
+        """Return the forget rows of a batch whose share is given."""
+        return max(1, round((self.forget_share or 0.0) * self.size))
 
     def draw(self, rng: torch.Generator) -> Iterator[Batch]:
         """Yield one epoch."""
-        forget = _deal(torch.arange(len(self.forget)), self.steps, rng)
-        retain = _deal(self.retain, self.steps, rng)
-        weight = min(1.0, len(self.forget) / self.steps)
+        steps = self.steps
+        natural = math.ceil(len(self.forget) / steps)
+        each = natural if self.forget_share is None else self._forget_rows()
+        forget = _deal(torch.arange(len(self.forget)), steps, rng, each=each)
+        retain = _deal(self.retain, steps, rng)
+        weight = min(1.0, len(self.forget) / steps) if self.forget_share is None else 1.0
         for first, second in zip(forget, retain, strict=True):
             batch = self.reader.read(torch.cat([self.forget[first], second]), forget_count=len(first))
             yield replace(batch, forget_weight=weight, forget_indices=first.to(self.reader.device))
@@ -161,9 +175,9 @@ def random_labels(own: Tensor, classes: int, among: WrongLabels, rng: torch.Gene
             assert_never(among)
 
 
-def _deal(rows: Tensor, hands: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+def _deal(rows: Tensor, hands: int, rng: torch.Generator, *, each: int | None = None) -> tuple[Tensor, ...]:
     """Return `hands` equal shares of shuffled rows, ceil(n / hands) each; permutations follow each other as needed."""
-    each = math.ceil(len(rows) / hands)
+    each = each or math.ceil(len(rows) / hands)
     permutations = [torch.randperm(len(rows), generator=rng) for _ in range(math.ceil(hands * each / len(rows)))]
     return rows[torch.cat(permutations)[: hands * each]].view(hands, each).unbind()
 

@@ -7,6 +7,7 @@ All of it is part of the run specification, so it is hashed and reproducible. Ra
 from mcu_core.config.base import (
     ArchitectureConfig,
     Augmentation,
+    ForgetShare,
     Fraction,
     Optimiser,
     PositiveFraction,
@@ -76,6 +77,7 @@ __all__ = [
     "CurveConfig",
     "FinetuneConfig",
     "FixedBetaConfig",
+    "ForgetShare",
     "Fraction",
     "GivenConfig",
     "GradientAscentConfig",

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
+ForgetShare = Annotated[float, Field(gt=0.0, lt=1.0)] | None
+"""Share of forget rows in a mixed batch; `None` is the natural ratio."""
 Seed = Annotated[int, Field(ge=0, lt=2**53)]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mcu_core.config.base import Fraction, PositiveFraction, Seed, Setting, TrainConfig
+from mcu_core.config.base import ForgetShare, Fraction, PositiveFraction, Seed, Setting, TrainConfig
 from mcu_core.config.objectives import BoundedObjectiveConfig, ReferenceConfig
 
 
@@ -113,6 +113,9 @@ class AlignConfig(Setting):
 
     kind: Literal["align"] = "align"
     objective: BoundedObjectiveConfig = ReferenceConfig()
+    forget_share: ForgetShare = None
+    retain_share: PositiveFraction = 1.0
+    """Fixed, seeded share of D_r that is trained on."""
     train: TrainConfig = TrainConfig(epochs=5, learning_rate=0.01)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mcu_core.config.base import Fraction, PositiveFraction, Setting, TrainConfig
+from mcu_core.config.base import ForgetShare, Fraction, PositiveFraction, Setting, TrainConfig
 from mcu_core.config.objectives import AscentConfig, ObjectiveConfig
 
 
@@ -45,6 +45,7 @@ class CurveConfig(Setting):
     objective: ObjectiveConfig = AscentConfig()
     retain_share: PositiveFraction = 0.5
     """Fixed, seeded share of D_r that the curve trains on; the paper's."""
+    forget_share: ForgetShare = None
 
 
 class PointPolicy(StrEnum):

@@ -104,6 +104,7 @@ def fit_curve(
         forget=problem.forget,
         retain=subsample(problem.retain, share, rng),
         size=config.train.batch_size,
+        forget_share=config.forget_share,
     )
     positions = uniform_positions(rng, runtime.device, config.train.epochs * batches.steps)
     if isinstance(config.objective, AscentConfig):

@@ -3,7 +3,7 @@
 import torch
 
 from mcu_core.config import AlignConfig
-from mcu_core.data import MixedBatches
+from mcu_core.data import MixedBatches, subsample
 from mcu_core.objectives import bounded_loss
 from mcu_core.runtime import Runtime
 from mcu_core.training import minimise
@@ -38,8 +38,13 @@ def align(
 
     Source: ours.
     """
+    share = max(1, round(config.retain_share * len(problem.retain)))
     batches = MixedBatches(
-        reader=runtime.reader, forget=problem.forget, retain=problem.retain, size=config.train.batch_size
+        reader=runtime.reader,
+        forget=problem.forget,
+        retain=subsample(problem.retain, share, rng),
+        size=config.train.batch_size,
+        forget_share=config.forget_share,
     )
     return minimise(
         runtime,

@@ -189,3 +189,18 @@ def test_random_labels_are_uniform_over_what_they_are_drawn_from(among: WrongLab
     counts = torch.bincount(random_labels(torch.full((6000,), 2), 4, among, seeded()), minlength=4)
     assert {label for label in range(4) if counts[label]} == classes_drawn
     assert int(counts.max() - counts[counts > 0].min()) < 6000 * 0.05
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes, sizes, st.integers(4, 40), st.floats(0.05, 0.8))
+def test_a_share_of_its_own_is_kept_in_every_batch_and_d_r_is_still_read_whole(
+    f: int, r: int, size: int, share: float
+) -> None:
+    batches = MixedBatches(
+        reader=numbered(f + r), forget=torch.arange(f), retain=torch.arange(f, f + r), size=size, forget_share=share
+    )
+    drawn = list(batches.draw(seeded()))
+    assert len(drawn) == batches.steps
+    assert {batch.forget_count for batch in drawn} == {max(1, round(share * size))}
+    assert {batch.forget_weight for batch in drawn} == {1.0}
+    assert {row for batch in drawn for row in batch.labels[batch.forget_count :].tolist()} == set(range(f, f + r))
