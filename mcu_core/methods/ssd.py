@@ -73,7 +73,7 @@ def ssd(
     params = dampen(problem.original.params, forget, everything, alpha=config.alpha, strength=config.strength)
     if not changed_count(params, problem.original.params):
         raise NoEffectError(
-            f"none of {element_count(params)} elements is dampened: none matters to D_f {config.alpha:g} times (alpha) and "
+            f"none of {element_count(params)} elements matters to D_f {config.alpha:g} times (alpha) and "
             f"{config.strength:g} times (strength) as much as to all samples; lower these settings of pre_unlearning"
         )
     return State(params=params, buffers=problem.original.buffers)
