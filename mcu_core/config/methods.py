@@ -47,7 +47,8 @@ class GradientAscentConfig(Setting):
 
     kind: Literal["gradient_ascent"] = "gradient_ascent"
     stop_at_forget_accuracy: Fraction | None = None
-    """End after the first epoch whose accuracy on D_f is not above this; `None` takes the original's on D_v."""
+    """End after the first epoch whose accuracy on D_f is not above this; `None` takes what a model without it would
+    have: the original's on D_v, 0 for a class that goes entirely."""
     train: TrainConfig = TrainConfig(epochs=5, learning_rate=1e-4)
     """The paper's rate of .01 destroys the model within an epoch and cannot be what made its table."""
 
