@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mcu_core.errors import DivergedError
 from mcu_core.losses import label_logit
 from mcu_core.runtime import Runtime
-from mcu_core.types import Buffers, Params, State
+from mcu_core.types import Buffers, Params, Problem, State
 
 Point = Callable[[], Params]
 """Makes the parameters of one model when they are needed, so that many points need the memory of one."""
@@ -92,6 +92,27 @@ def accuracy(runtime: Runtime, state: State, rows: Tensor) -> float:
     """Return the share of `rows`, int64 `[N]`, that a model in eval mode answers rightly."""
     (right,) = count_right(runtime, [(lambda: state.params, state.buffers)], rows)
     return right / len(rows)
+
+
+def unseen_accuracy(problem: Problem, runtime: Runtime) -> float:
+    """Return A_v, the accuracy on D_f that a model would have which never saw it.
+
+    A_v = (share of D_f whose class remains in D_r) · Acc(D_v; θ_o)
+
+    A model that never had a sample of a class answers it wrongly: A_v is 0 for class-wise deletion, as in the paper.
+
+    Args:
+        problem: the original, D_v, and the labels of D_f and D_r.
+        runtime: network, samples, device and arithmetic.
+
+    Returns:
+        A fraction.
+
+    Source: arXiv 2505.10859, section 2.4; the share in between is ours.
+    """
+    forget, retain = problem.data.labels[problem.forget], problem.data.labels[problem.retain]
+    remaining = float(torch.isin(forget, retain).float().mean())
+    return remaining * accuracy(runtime, problem.original, problem.validation)
 
 
 def reestimate_batchnorm(runtime: Runtime, state: State, rows: Tensor) -> State:

@@ -73,8 +73,12 @@ def _retain_loss(outputs: Tensor, batch: Batch) -> Tensor:
 def validation_quantiles(problem: Problem, runtime: Runtime, *, by_class: bool) -> Tensor:
     """Return how φ of the original is distributed over samples that it never saw.
 
+    A class of which nothing remains in D_r is unseen to a model that never had D_f, though D_v still holds samples of
+    it that the original knows. Its row is the φ of that label on D_v's samples of the other classes: what the original
+    thinks of the label where there is no reason for it. Without that, class-wise deletion would leave D_f as it was.
+
     Args:
-        problem: D_v and the original.
+        problem: D_v, the original, and the labels of D_f and D_r.
         runtime: network, samples, device and arithmetic.
         by_class: whether classes with at least `LEAST_OF_CLASS` samples have a row of their own.
 
@@ -82,14 +86,25 @@ def validation_quantiles(problem: Problem, runtime: Runtime, *, by_class: bool) 
         float32 `[K, GRID]`, ascending along the rows: quantiles of φ by class.
     """
     labels = problem.data.labels[problem.validation]
-    score = label_logit(logits(runtime, problem.original, problem.validation).double(), labels)
+    outputs = logits(runtime, problem.original, problem.validation).double()
+    score = label_logit(outputs, labels)
     grid = torch.linspace(0.0, 1.0, GRID, dtype=torch.float64)
     table = score.quantile(grid).repeat(problem.architecture.classes, 1)
     if by_class:
         counts = torch.bincount(labels, minlength=problem.architecture.classes)
         for label in (counts >= LEAST_OF_CLASS).nonzero().flatten().tolist():
             table[label] = score[labels == label].quantile(grid)
+    for label in _gone_classes(problem):
+        others = outputs[labels != label]
+        if len(others):
+            table[label] = label_logit(others, torch.full((len(others),), label)).quantile(grid)
     return table.float().to(runtime.device)
+
+
+def _gone_classes(problem: Problem) -> set[int]:
+    """Return the classes of D_f of which D_r has no sample."""
+    forget, retain = (problem.data.labels[rows] for rows in (problem.forget, problem.retain))
+    return set(forget.tolist()) - set(retain.tolist())
 
 
 def quantile_distance(outputs: Tensor, labels: Tensor, table: Tensor) -> Tensor:

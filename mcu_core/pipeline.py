@@ -27,7 +27,7 @@ from mcu_core.connectivity.fit import Fit, choose_mask, fit_curve
 from mcu_core.connectivity.selection import Choice, choose_point, choose_untried
 from mcu_core.connectivity.sweep import Sweep, selection_rows
 from mcu_core.errors import ConfigurationError
-from mcu_core.inference import accuracy
+from mcu_core.inference import accuracy, unseen_accuracy
 from mcu_core.masks import TensorMask
 from mcu_core.methods import unlearn
 from mcu_core.report import ModelName, PathwayReport, References
@@ -99,16 +99,10 @@ def run(
 
 
 def measure_references(problem: Problem, runtime: Runtime) -> References:
-    """Return what unlearning aligns with: the original's accuracy on D_f ∪ D_r (A_train) and on D_v (A_v).
-
-    A model that never had a sample of a class answers it wrongly, so A_v counts for the share of D_f only whose class
-    remains in D_r: 0 for class-wise deletion, as the paper has it.
-    """
-    forget, retain = problem.data.labels[problem.forget], problem.data.labels[problem.retain]
-    remaining = float(torch.isin(forget, retain).float().mean())
+    """Return what unlearning aligns with: A_train on D_f ∪ D_r and A_v, see `inference.unseen_accuracy`."""
     return References(
         train_accuracy=accuracy(runtime, problem.original, torch.cat([problem.forget, problem.retain])),
-        validation_accuracy=remaining * accuracy(runtime, problem.original, problem.validation),
+        validation_accuracy=unseen_accuracy(problem, runtime),
     )
 
 

@@ -56,6 +56,13 @@ class Placement(Protocol):
         """
 
 
+class Penalty(Protocol):
+    """Pulls at the trained tensors themselves, besides the loss and whatever the batch."""
+
+    def __call__(self, trained: Params, /) -> tuple[Tensor, ...]:
+        """Return its gradient, one tensor for each of `trained`, in that order."""
+
+
 def minimise(
     runtime: Runtime,
     start: State,
@@ -68,14 +75,15 @@ def minimise(
     lower: str,
     mask: Mask | None = None,
     placement: Placement | None = None,
+    penalty: Penalty | None = None,
     after_epoch: AfterEpoch | None = None,
     progress: Progress = ignore_progress,
 ) -> State:
     """Run SGD with momentum over seeded batches.
 
-    g = (∂φ/∂θ) · ∇_φ L(φ(θ)) + λ θ;  v ← μ v + g;  θ ← θ - η v, on the tensors of the mask alone. Without a placement
-    φ is θ itself. The mask acts on the update, so momentum and weight decay leave the other tensors as they are, and
-    no gradient is computed for them. Mask and placement are all that MCU adds to a plain training.
+    g = (∂φ/∂θ) · ∇_φ L(φ(θ)) + ∇R(θ) + λ θ;  v ← μ v + g;  θ ← θ - η v, on the tensors of the mask alone. Without a
+    placement φ is θ itself. The mask acts on the update, so momentum and weight decay leave the other tensors as they
+    are, and no gradient is computed for them. Mask and placement are all that MCU adds to a plain training.
 
     Args:
         runtime: network, samples, device; neither they nor the global random state are changed.
@@ -88,6 +96,7 @@ def minimise(
         lower: the setting that a diverged training should lower, for the message.
         mask: names of the tensors that move; `None` moves all.
         placement: φ; `None` is the identity.
+        penalty: ∇R; `None` is 0.
         after_epoch: may end the training early.
         progress: told at every step.
 
@@ -97,7 +106,7 @@ def minimise(
     Raises:
         DivergedError: a loss or a weight is not finite, or the mean loss of an epoch exceeds `DIVERGED_LOSS`.
     """
-    descent = _Descent(runtime, start, loss, config, mask=mask, placement=placement)
+    descent = _Descent(runtime, start, loss, config, mask=mask, placement=placement, penalty=penalty)
     total = config.epochs * batches.steps
     with torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
@@ -126,10 +135,12 @@ class _Descent:
         *,
         mask: Mask | None,
         placement: Placement | None,
+        penalty: Penalty | None,
     ) -> None:
         self._runtime = runtime
         self._network = runtime.network().train()
         self._loss = loss
+        self._penalty = penalty
         self._leaves = {
             name: _channels_last(tensor) for name, tensor in start.params.items() if mask is None or name in mask
         }
@@ -160,6 +171,8 @@ class _Descent:
         gradients = torch.autograd.grad(loss, moving)
         if factor is not None:
             gradients = torch._foreach_mul(gradients, factor)  # noqa: SLF001 - torch's multi-tensor names are all private
+        if self._penalty is not None:
+            gradients = torch._foreach_add(gradients, self._penalty(self._leaves))  # noqa: SLF001 - as above
         for leaf, gradient in zip(self._leaves.values(), gradients, strict=True):
             leaf.grad = gradient
         self._optimiser.param_groups[0]["lr"] = rate

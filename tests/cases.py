@@ -9,9 +9,11 @@ from mcu_core.config import (
     AlignConfig,
     ArchitectureConfig,
     AuditConfig,
+    BadTeacherConfig,
     CurveConfig,
     FinetuneConfig,
     GradientAscentConfig,
+    L1SparseConfig,
     MethodConfig,
     NegGradPlusConfig,
     NegTaskVectorConfig,
@@ -22,7 +24,9 @@ from mcu_core.config import (
     RetrainConfig,
     SalUnConfig,
     Schedule,
+    ScrubConfig,
     SelectionConfig,
+    SsdConfig,
     TrainConfig,
     UnlearningConfig,
     default_ladder,
@@ -95,6 +99,24 @@ METHODS = (
     MethodCase(
         name="align_reference",
         config=AlignConfig(objective=ReferenceConfig(), train=TrainConfig(epochs=8, learning_rate=0.05, batch_size=40)),
+        least_retain_accuracy=0.8,
+    ),
+    MethodCase(
+        name="scrub",
+        config=ScrubConfig(
+            ascent_epochs=5, forget_batch_size=12, train=TrainConfig(epochs=8, learning_rate=0.02, batch_size=40)
+        ),
+        least_retain_accuracy=0.8,
+    ),
+    MethodCase(name="ssd", config=SsdConfig(alpha=2.0, strength=0.5), least_retain_accuracy=0.6),
+    MethodCase(
+        name="l1_sparse",
+        config=L1SparseConfig(gamma=1e-3, train=TrainConfig(epochs=12, learning_rate=0.05, batch_size=40)),
+        least_retain_accuracy=0.8,
+    ),
+    MethodCase(
+        name="bad_teacher",
+        config=BadTeacherConfig(retain_share=0.5, train=TrainConfig(epochs=12, learning_rate=0.05, batch_size=40)),
         least_retain_accuracy=0.8,
     ),
 )

@@ -19,8 +19,10 @@ from mcu_core.config.base import (
 )
 from mcu_core.config.methods import (
     AlignConfig,
+    BadTeacherConfig,
     FinetuneConfig,
     GradientAscentConfig,
+    L1SparseConfig,
     MethodConfig,
     NegGradPlusConfig,
     NegTaskVectorConfig,
@@ -28,6 +30,8 @@ from mcu_core.config.methods import (
     ReferenceFamilyConfig,
     RetrainConfig,
     SalUnConfig,
+    ScrubConfig,
+    SsdConfig,
     WrongLabels,
 )
 from mcu_core.config.objectives import (
@@ -70,6 +74,7 @@ __all__ = [
     "AscentConfig",
     "AuditConfig",
     "Augmentation",
+    "BadTeacherConfig",
     "BetaConfig",
     "BetaRule",
     "BoundedObjectiveConfig",
@@ -82,6 +87,7 @@ __all__ = [
     "GivenConfig",
     "GradientAscentConfig",
     "HeldoutConfig",
+    "L1SparseConfig",
     "MaskConfig",
     "MaskMode",
     "McuRung",
@@ -103,9 +109,11 @@ __all__ = [
     "Rung",
     "SalUnConfig",
     "Schedule",
+    "ScrubConfig",
     "Seed",
     "SelectionConfig",
     "Setting",
+    "SsdConfig",
     "TrainConfig",
     "UnlearningConfig",
     "WrongLabels",

@@ -58,7 +58,8 @@ class GradientAscentConfig(Setting):
 
     kind: Literal["gradient_ascent"] = "gradient_ascent"
     stop_at_forget_accuracy: Fraction | None = None
-    """End after the first epoch whose accuracy on D_f is not above this; `None` takes the original's on D_v."""
+    """End after the first epoch whose accuracy on D_f is not above this; `None` takes what a model without it would
+    have: the original's on D_v, 0 for a class that goes entirely."""
     train: TrainConfig = TrainConfig(epochs=5, learning_rate=1e-4)
     """The paper's rate of .01 destroys the model within an epoch and cannot be what made its table."""
 
@@ -119,6 +120,71 @@ class AlignConfig(Setting):
     train: TrainConfig = TrainConfig(epochs=5, learning_rate=0.01)
 
 
+class ScrubConfig(Setting):
+    """SCRUB: disobey the original on D_f while obeying it on D_r.
+
+    Its paper tunes all of this by data set; the defaults here are where to start.
+    """
+
+    kind: Literal["scrub"] = "scrub"
+    alpha: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
+    """Weight of the divergence from the original on D_r."""
+    gamma: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    """Weight of the cross-entropy on D_r."""
+    temperature: Annotated[float, Field(ge=0.1, le=100.0)] = 1.0
+    """Softens both distributions of every divergence; the gradient is scaled back by its square."""
+    ascent_epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Epochs that begin with an ascent over D_f; the epochs after them read D_r alone."""
+    forget_batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
+    """Images a step of the ascent. Larger is milder: fewer steps of the same length."""
+    train: TrainConfig = TrainConfig(epochs=5, learning_rate=0.001)
+    """Its schedule runs over the epochs with an ascent and over those without one separately."""
+
+    @model_validator(mode="after")
+    def _no_more_ascents_than_epochs(self) -> "ScrubConfig":
+        if self.ascent_epochs > self.train.epochs:
+            raise ValueError(f"ascent_epochs {self.ascent_epochs} exceed the {self.train.epochs} epochs of train")
+        return self
+
+
+class SsdConfig(Setting):
+    """SSD, selective synaptic dampening: shrink the elements that matter to D_f above all; nothing is trained."""
+
+    kind: Literal["ssd"] = "ssd"
+    alpha: Annotated[float, Field(gt=0.0, le=1e6)] = 5.0
+    """An element is dampened where its importance to D_f exceeds this times that to D_f ∪ D_r.
+
+    The ratio never reaches n / n_f, which is 10 when a tenth of the samples goes: the paper's 10 is for smaller D_f.
+    """
+    strength: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+    """λ: a dampened element is multiplied by λ times the inverse of the ratio, at most by 1; the paper's."""
+    retain_images: Annotated[int, Field(ge=1)] | None = None
+    """Images of D_r (seeded sample) whose importances are measured; `None` takes all, as the paper does.
+
+    Squared gradients of a model that fits its data are heavy-tailed: a small sample misses the few that decide.
+    """
+
+
+class L1SparseConfig(Setting):
+    """L1-sparse: finetune on D_r under a pull of all weights towards 0, so that what D_r does not need goes."""
+
+    kind: Literal["l1_sparse"] = "l1_sparse"
+    gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-4
+    """γ of the penalty γ‖θ‖₁; it falls linearly, from twice this in the first epoch to 2γ / epochs in the last."""
+    train: TrainConfig = TrainConfig(epochs=10, learning_rate=0.01)
+
+
+class BadTeacherConfig(Setting):
+    """BadTeacher: learn from the original on D_r and from a network that knows nothing on D_f."""
+
+    kind: Literal["bad_teacher"] = "bad_teacher"
+    temperature: Annotated[float, Field(ge=0.1, le=100.0)] = 1.0
+    """Softens student and teachers; the gradient is scaled back by its square."""
+    retain_share: PositiveFraction = 0.3
+    """Fixed, seeded share of D_r that the competent teacher is asked about; the paper's."""
+    train: TrainConfig = TrainConfig(epochs=5, learning_rate=0.01)
+
+
 MethodConfig = Annotated[
     RetrainConfig
     | FinetuneConfig
@@ -127,7 +193,11 @@ MethodConfig = Annotated[
     | NegGradPlusConfig
     | SalUnConfig
     | NegTaskVectorConfig
-    | AlignConfig,
+    | AlignConfig
+    | ScrubConfig
+    | SsdConfig
+    | L1SparseConfig
+    | BadTeacherConfig,
     Field(discriminator="kind"),
 ]
 """Every unlearning method that ends in one model."""

@@ -6,23 +6,31 @@ import torch
 
 from mcu_core.config import (
     AlignConfig,
+    BadTeacherConfig,
     FinetuneConfig,
     GradientAscentConfig,
+    L1SparseConfig,
     MethodConfig,
     NegGradPlusConfig,
     NegTaskVectorConfig,
     RandomLabelConfig,
     RetrainConfig,
     SalUnConfig,
+    ScrubConfig,
+    SsdConfig,
 )
 from mcu_core.methods.align import align
+from mcu_core.methods.bad_teacher import bad_teacher
 from mcu_core.methods.finetune import finetune
 from mcu_core.methods.gradient_ascent import gradient_ascent
+from mcu_core.methods.l1_sparse import l1_sparse
 from mcu_core.methods.neg_task_vector import neg_task_vector
 from mcu_core.methods.neggrad_plus import neggrad_plus
 from mcu_core.methods.random_label import random_label
 from mcu_core.methods.retrain import retrain
 from mcu_core.methods.salun import salun
+from mcu_core.methods.scrub import scrub
+from mcu_core.methods.ssd import ssd
 from mcu_core.report import ModelName
 from mcu_core.runtime import Runtime
 from mcu_core.types import Problem, Progress, State, ignore_progress
@@ -44,7 +52,7 @@ class Method(Protocol[ConfigT_contra]):
         """Return the unlearned state."""
 
 
-def unlearn(  # noqa: PLR0911 - one case a method
+def unlearn(  # noqa: PLR0911, PLR0912 - one case a method
     problem: Problem,
     config: MethodConfig,
     rng: torch.Generator,
@@ -55,7 +63,9 @@ def unlearn(  # noqa: PLR0911 - one case a method
     """Run the method that the configuration names; see `Method`.
 
     Raises:
+        ConfigurationError: it cannot work with this problem; the message says why.
         DivergedError: its training diverged.
+        NoEffectError: it found nothing to change.
     """
     match config:
         case RetrainConfig():
@@ -74,6 +84,14 @@ def unlearn(  # noqa: PLR0911 - one case a method
             return neg_task_vector(problem, config, rng, runtime=runtime, progress=progress)
         case AlignConfig():
             return align(problem, config, rng, runtime=runtime, progress=progress)
+        case ScrubConfig():
+            return scrub(problem, config, rng, runtime=runtime, progress=progress)
+        case SsdConfig():
+            return ssd(problem, config, rng, runtime=runtime, progress=progress)
+        case L1SparseConfig():
+            return l1_sparse(problem, config, rng, runtime=runtime, progress=progress)
+        case BadTeacherConfig():
+            return bad_teacher(problem, config, rng, runtime=runtime, progress=progress)
         case _:
             assert_never(config)
 

@@ -4,7 +4,7 @@ import torch
 
 from mcu_core.config import GradientAscentConfig
 from mcu_core.data import PlainBatches
-from mcu_core.inference import accuracy
+from mcu_core.inference import unseen_accuracy
 from mcu_core.losses import cross_entropy
 from mcu_core.runtime import Runtime
 from mcu_core.training import Epoch, minimise
@@ -41,7 +41,7 @@ def gradient_ascent(
     """
     target = config.stop_at_forget_accuracy
     if target is None:
-        target = accuracy(runtime, problem.original, problem.validation)
+        target = unseen_accuracy(problem, runtime)
 
     def is_forgotten(epoch: Epoch, /) -> bool:
         return epoch.accuracy <= target

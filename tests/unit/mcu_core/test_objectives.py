@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mcu_core.config import QuantileConfig, ReferenceConfig
+from mcu_core.config import AlignConfig, QuantileConfig, ReferenceConfig, TrainConfig
 from mcu_core.data import MixedBatches
 from mcu_core.errors import ConfigurationError
-from mcu_core.inference import logits
+from mcu_core.inference import accuracy, logits, reestimate_batchnorm
 from mcu_core.losses import label_logit
+from mcu_core.methods import unlearn
 from mcu_core.objectives import GRID, bounded_loss, quantile_distance, validation_quantiles
 from mcu_core.runtime import Runtime, stream
 from mcu_core.types import Problem
@@ -74,6 +75,45 @@ def test_classes_with_enough_samples_have_quantiles_of_their_own(problem: Proble
     assert not torch.equal(table[0], table[1])
     pooled = validation_quantiles(wide, runtime, by_class=False)
     assert torch.equal(pooled[0], pooled[1])
+
+
+def whole_class(problem: Problem) -> Problem:
+    """Forget all of class 0, of which D_v still holds samples."""
+    train = torch.cat([problem.forget, problem.retain])
+    is_first = problem.data.labels[train] == 0
+    return replace(
+        problem,
+        forget=train[is_first],
+        retain=train[~is_first],
+        validation=torch.arange(140, 190),
+        test=torch.arange(190, 200),
+        teacher=None,
+    )
+
+
+def test_a_class_that_goes_entirely_is_compared_with_samples_of_other_classes(
+    problem: Problem, runtime: Runtime
+) -> None:
+    whole = whole_class(problem)
+    table, before = (
+        validation_quantiles(one, runtime, by_class=False)
+        for one in (whole, replace(problem, validation=whole.validation, test=whole.test))
+    )
+    labels = problem.data.labels[whole.validation]
+    others = logits(runtime, problem.original, whole.validation)[labels != 0].double()
+    score = label_logit(others, torch.zeros(len(others), dtype=torch.long))
+    assert torch.equal(table[0, [0, -1]], torch.stack([score.min(), score.max()]).float())
+    assert table[0, GRID // 2] < before[0, GRID // 2]
+    assert torch.equal(table[1:], before[1:]), "the other classes remain"
+
+
+def test_by_quantiles_a_class_that_goes_entirely_is_forgotten(problem: Problem, runtime: Runtime) -> None:
+    whole = whole_class(problem)
+    config = AlignConfig(objective=QuantileConfig(), train=TrainConfig(epochs=12, learning_rate=0.05, batch_size=40))
+    state = reestimate_batchnorm(runtime, unlearn(whole, config, stream(0, "test"), runtime=runtime), whole.retain)
+    assert accuracy(runtime, problem.original, whole.forget) == 1.0
+    assert accuracy(runtime, state, whole.forget) < 0.5
+    assert accuracy(runtime, state, whole.retain) > 0.8
 
 
 def test_a_reference_objective_without_a_teacher_is_refused(problem: Problem, runtime: Runtime) -> None:

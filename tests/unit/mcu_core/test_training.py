@@ -83,6 +83,29 @@ def test_elements_off_the_mask_are_bit_identical_with_momentum_and_weight_decay(
     assert share > 0.99
 
 
+def test_a_penalty_adds_its_gradient_to_that_of_the_loss(problem: Problem, runtime: Runtime) -> None:
+    """½ w ‖θ‖² as a penalty is weight decay of w."""
+    plain = CONFIG.model_copy(update={"weight_decay": 0.0})
+    penalised = train(
+        runtime,
+        problem.original,
+        plain,
+        penalty=lambda trained: tuple(CONFIG.weight_decay * tensor for tensor in trained.values()),
+    )
+    decayed = train(runtime, problem.original)
+    for name, tensor in decayed.params.items():
+        torch.testing.assert_close(penalised.params[name], tensor, atol=1e-4, rtol=1e-3)  # sums of another order
+    assert not equal(penalised, train(runtime, problem.original, plain))
+
+
+def test_a_penalty_leaves_what_is_off_the_mask(problem: Problem, runtime: Runtime) -> None:
+    mask = {"head.weight": torch.zeros(3, 64, dtype=torch.bool), "head.bias": torch.tensor([True, False, True])}
+    trained = train(runtime, problem.original, mask=mask, penalty=lambda trained: tuple(trained.values()))
+    before, after = problem.original.params, trained.params
+    assert [name for name in before if not torch.equal(before[name], after[name])] == ["head.bias"]
+    assert (after["head.bias"] == before["head.bias"]).tolist() == [False, True, False]
+
+
 def test_the_same_seed_gives_the_same_bits(problem: Problem, runtime: Runtime) -> None:
     assert equal(train(runtime, problem.original), train(runtime, problem.original))
 

@@ -53,6 +53,20 @@ def test_merged_points_decide_as_scikit_learn_on_raw_points(member_power: float,
     np.testing.assert_array_equal(merged.predict(grid)[clear], raw.predict(grid)[clear])
 
 
+def test_the_rates_are_scikit_learns_on_raw_points() -> None:
+    """Confidences as they come, neither rounded nor merged."""
+    members, others = confidences(1, 400, 0.05), confidences(2, 400, 0.4)
+    forget, sealed = confidences(3, 300, 0.2), confidences(4, 300, 0.4)
+    raw = SVC(C=3.0, gamma="auto", kernel="rbf")
+    raw.fit(np.concatenate([members, others])[:, None], np.repeat([1, 0], 400))
+    attack = svc_attack(members, others, forget, sealed)
+    # One sample of 300 may lie on the boundary, which both find to the solver's tolerance.
+    assert attack.nonmember_share == pytest.approx(np.mean(raw.predict(forget[:, None]) == 0), abs=1 / 300 + 1e-9)
+    assert attack.sealed_nonmember_share == pytest.approx(
+        np.mean(raw.predict(sealed[:, None]) == 0), abs=1 / 300 + 1e-9
+    )
+
+
 def test_equal_confidences_are_one_weighted_point() -> None:
     ones, zeros = np.ones(500), np.zeros(500)
     assert len(fit_svc(ones, zeros).support_) == 2
