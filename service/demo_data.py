@@ -49,7 +49,7 @@ def build_demo_manifest(folder: Path, *, seed: int) -> DemoData:
     """
     path = folder / "manifest.parquet"
     fashion = BuildOptions(seed=seed, limits={Split.TRAIN: TRAIN_COUNT, Split.HELDOUT: HELDOUT_COUNT})
-    found = _fashion_mnist(folder)
+    found = find_fashion_mnist(folder)
     if found is not None:
         source, origin = found
         build_manifest(source, path, fashion)
@@ -58,7 +58,8 @@ def build_demo_manifest(folder: Path, *, seed: int) -> DemoData:
     return _described("scikit-learn's digits", "part of scikit-learn", path, DIGITS_ARCHITECTURE)
 
 
-def _fashion_mnist(folder: Path) -> tuple[SampleSource, str] | None:
+def find_fashion_mnist(folder: Path) -> tuple[SampleSource, str] | None:
+    """Return Fashion-MNIST and where it was found: Debian's package, else torchvision's download into a folder."""
     try:
         return idx_source(DEBIAN_FOLDER), f"installed in {DEBIAN_FOLDER}"
     except ServiceError:

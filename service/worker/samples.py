@@ -92,7 +92,7 @@ def decode(
                 continue
             if not 0 <= record["label"] < architecture.classes:
                 raise DataError(f"row {row}: label {record['label']} is not in 0 to {architecture.classes - 1}")
-            images.append(_pixels(_content(record, row), row, architecture))
+            images.append(_pixels(image_bytes(record, row), row, architecture))
             labels.append(record["label"])
             rows.append(row)
             splits.append(record["split"] == Split.TRAIN)
@@ -120,7 +120,12 @@ def _records(file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
 _COLUMNS = frozenset({"sample_id", "split", "label", "image", "uri", "subject_id", "sha256"})
 
 
-def _content(record: dict[str, Any], row: int) -> bytes:
+def image_bytes(record: dict[str, Any], row: int) -> bytes:
+    """Return the file of a manifest row's image, embedded or referred to.
+
+    Raises:
+        DataError: it is missing, or not the one that its digest promises; the message names the row.
+    """
     content: bytes | None = record.get("image")
     if content is None:
         content = _file_content(record.get("uri"), row)

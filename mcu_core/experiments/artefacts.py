@@ -1,0 +1,120 @@
+"""The tables and figures by name: which cells each is made of, and what comes out of their records."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mcu_core.experiments.cells import Cell, cell_digest
+from mcu_core.experiments.figures import draw_figure
+from mcu_core.experiments.markdown import audit_table, paper_table, reduction_table
+from mcu_core.experiments.panels import Figure, figure_cells, figure_markdown, figure_numbers
+from mcu_core.experiments.paper import Study
+from mcu_core.experiments.tables import Records, Row, summarise, table_rows
+
+
+class Artefact(StrEnum):
+    """What a command makes."""
+
+    TABLE1 = "table1"
+    TABLE2 = "table2"
+    TABLE3 = "table3"
+    FIGURE2 = "figure2"
+    FIGURE3 = "figure3"
+    FIGURE4 = "figure4"
+    FIGURE5 = "figure5"
+    FIGURE6 = "figure6"
+    FIGURE7 = "figure7"
+    FIGURE8 = "figure8"
+    FIGURE9 = "figure9"
+
+
+_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3)
+_TITLES = {
+    Artefact.TABLE1: "Table 1: six pre-unlearning methods with and without MCU_β, random deletion",
+    Artefact.TABLE2: "Table 2: random deletion",
+    Artefact.TABLE3: "Table 3: class-wise deletion",
+}
+_READING = (
+    "Rates in percent, mean ± sample deviation over seeds; in parentheses the mean over seeds of the distance to the "
+    "retrained model (RT) of the same seed. Avg. Gap is the mean of these. RTE is wall time with mask, selection and "
+    "BatchNorm statistics, on a machine that others may use; the cost in epochs of retraining is by processor time and "
+    "by images, of which one that is only evaluated counts .4."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What is written of an artefact."""
+
+    data: dict[str, Any]
+    """JSON."""
+    markdown: str
+    images: dict[str, bytes]
+    """By suffix, such as `svg`; none for a table."""
+
+
+def is_table(artefact: Artefact) -> bool:
+    """Return whether an artefact is a table; a figure shows one seed."""
+    return artefact in _TABLES
+
+
+def cells_of(artefact: Artefact, study: Study) -> tuple[Cell, ...]:
+    """Return the cells whose records an artefact is made of, one seed after the other.
+
+    Raises:
+        ConfigurationError: a figure of several seeds.
+    """
+    if not is_table(artefact):
+        return figure_cells(Figure(artefact.value), study)
+    rows = _rows(artefact, study)
+    return tuple(row.cells[index] for index in range(len(study.seeds)) for row in rows)
+
+
+def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
+    """Return an artefact from the records of its cells."""
+    common = {
+        "artefact": artefact.value,
+        "study": study.model_dump(mode="json"),
+        "environments": environments(records),
+    }
+    if not is_table(artefact):
+        figure = Figure(artefact.value)
+        numbers = figure_numbers(figure, study, records)
+        markdown = f"# {numbers.title}\n\n{figure_markdown(numbers)}\n{_provenance(study, records)}"
+        data = {**common, "figure": numbers.model_dump(mode="json")}
+        return Rendered(data=data, markdown=markdown, images=draw_figure(numbers))
+    rows = _rows(artefact, study)
+    found = summarise(rows, records, {cell: cell_digest(cell) for row in rows for cell in row.cells})
+    parts = [f"# {_TITLES[artefact]}\n", paper_table(found), "Beyond the paper:\n", audit_table(found)]
+    if any(row.rests_on for row in found):
+        parts += ["What the pathway brings:\n", reduction_table(found)]
+    if artefact is Artefact.TABLE3:
+        parts.append(f"Class {study.label} is forgotten; its test images make UA_test and are left out of TA.\n")
+    data = {**common, "rows": [row.model_dump(mode="json") for row in found]}
+    return Rendered(data=data, markdown="\n".join([*parts, _READING + "\n", _provenance(study, records)]), images={})
+
+
+def environments(records: Records) -> list[dict[str, Any]]:
+    """Return the different environments in which cells were run."""
+    found = {record.environment.model_dump_json(): record.environment for record in records.values()}
+    return [environment.model_dump(mode="json") for _, environment in sorted(found.items())]
+
+
+def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
+    match artefact:
+        case Artefact.TABLE1:
+            return table_rows(study, study.random, per_method=True)
+        case Artefact.TABLE2:
+            return table_rows(study, study.random, per_method=False)
+        case Artefact.TABLE3:
+            return table_rows(study, study.whole_class, per_method=False)
+        case _:
+            raise RuntimeError(f"{artefact} is no table")
+
+
+def _provenance(study: Study, records: Records) -> str:
+    machines = sorted({f"{one.environment.processor}, {one.environment.precision}" for one in records.values()})
+    return (
+        f"{study.data}, {study.architecture.name}, {study.train_images} training images, seeds "
+        f"{', '.join(map(str, study.seeds))}; computed on {'; '.join(machines)}.\n"
+    )

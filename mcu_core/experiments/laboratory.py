@@ -1,0 +1,164 @@
+"""Running cells: what a record needs is made first, and only where it is missing."""
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, assert_never
+
+import torch
+
+from mcu_core import checkpoint, models
+from mcu_core.audit.assemble import environment
+from mcu_core.errors import ConfigurationError, DivergedError
+from mcu_core.experiments.cells import (
+    Cell,
+    CellRecord,
+    OriginalCell,
+    PathwayCell,
+    RetrainedCell,
+    StateCell,
+    SweepCell,
+    UnlearnedCell,
+    UntouchedCell,
+    dependencies,
+    unlearned_of,
+    world_of,
+)
+from mcu_core.experiments.running import (
+    Made,
+    Work,
+    make_original,
+    make_pathway,
+    make_retrained,
+    make_sweep,
+    make_unlearned,
+    measured,
+    prepare,
+)
+from mcu_core.experiments.setup import Samples, draw_split, draw_train, samples_digest
+from mcu_core.experiments.store import CellStore
+from mcu_core.types import Pathway, ProgressUpdate, State
+
+
+class CellProgress(Protocol):
+    """Is told what runs and how far it is, at every step; it must return quickly."""
+
+    def __call__(self, cell: Cell, update: ProgressUpdate, /) -> None:
+        """Take note of an update."""
+
+
+def ignore_cell_progress(cell: Cell, update: ProgressUpdate, /) -> None:
+    """Take no note."""
+
+
+class Laboratory:
+    """Runs cells over one data set and keeps them in a store.
+
+    A cell whose record is kept is not run again, even when its weights are gone: they are made again only when a cell
+    that is missing needs them. An interruption, by whatever exception, leaves every finished cell in the store.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        store: CellStore,
+        *,
+        device: torch.device,
+        progress: CellProgress = ignore_cell_progress,
+    ) -> None:
+        self._samples = samples
+        self._digest = samples_digest(samples)
+        self._store = store
+        self._device = device
+        self._progress = progress
+
+    def record(self, cell: Cell) -> CellRecord:
+        """Return a cell's record, from the store or by running it and whatever it needs.
+
+        Raises:
+            ConfigurationError: the cell is about other data, or its settings do not fit the data.
+            DataError: the data lack a class, or a label lies out of range.
+        """
+        found = self._store.read(cell)
+        return self._make(cell).record if found is None else found
+
+    def state(self, cell: StateCell) -> State:
+        """Return the weights of a cell.
+
+        Raises:
+            DivergedError: it has none.
+        """
+        content, digest = self._weights(cell)
+        model = models.build(cell.world.architecture)
+        return checkpoint.load(content, model, expected_digest=digest).to(self._device)
+
+    def pathway(self, cell: PathwayCell) -> Pathway:
+        """Return the pathway of a cell.
+
+        Raises:
+            DivergedError: it has none.
+        """
+        content, digest = self._weights(cell)
+        original = self.state(OriginalCell(world=cell.world))
+        return checkpoint.load_pathway(content, original.params, expected_digest=digest)
+
+    def _weights(self, cell: Cell) -> tuple[bytes, str]:
+        record = self.record(cell)
+        if record.diverged is not None:
+            raise DivergedError(record.diverged)
+        content = self._store.read_weights(cell)
+        if content is None or hashlib.sha256(content).hexdigest() != record.weights:
+            content = self._make(cell).weights
+        if content is None:
+            raise RuntimeError(f"a cell of kind {cell.kind} leaves no weights")
+        return content, hashlib.sha256(content).hexdigest()
+
+    def _make(self, cell: Cell) -> Made:
+        work = self._work(cell)
+        try:
+            made = self._run(cell, work)
+        except DivergedError as error:
+            made = Made(record=CellRecord(cell=cell, diverged=str(error), environment=environment(work.runtime)))
+        record = made.record.model_copy(update={"inputs": self._inputs(cell)})
+        if made.weights is not None:
+            # The weights first: a record is the promise that its weights were there.
+            self._store.write_weights(cell, made.weights)
+            record = record.model_copy(update={"weights": hashlib.sha256(made.weights).hexdigest()})
+        known = self._store.read(cell)
+        if known is not None:  # only its weights were missing: the numbers that were read before stay
+            record = known.model_copy(update={"weights": record.weights})
+        self._store.write(record)
+        return replace(made, record=record)
+
+    def _work(self, cell: Cell) -> Work:
+        world = world_of(cell)
+        if world.data_digest != self._digest:
+            raise ConfigurationError(f"the cell is about {world.data} {world.data_digest}, not {self._digest}")
+        return prepare(self._samples, world, self._device, partial(self._progress, cell))
+
+    def _inputs(self, cell: Cell) -> dict[str, str]:
+        records = {need.kind: self._store.read(need) for need in dependencies(cell)}
+        return {kind: record.weights for kind, record in records.items() if record is not None and record.weights}
+
+    def _run(self, cell: Cell, work: Work) -> Made:
+        world = work.world
+        if isinstance(cell, OriginalCell):
+            return make_original(cell, work, draw_train(self._samples, world)[0])
+        deletion = cell.pathway.deletion if isinstance(cell, SweepCell) else cell.deletion
+        split = draw_split(self._samples, world, deletion)
+        if isinstance(cell, RetrainedCell):
+            return make_retrained(cell, work, split)
+        original = self.state(OriginalCell(world=world))
+        match cell:
+            case UntouchedCell():
+                return Made(record=measured(cell, work, split, original))
+            case UnlearnedCell():
+                return make_unlearned(cell, work, split, original)
+            case PathwayCell():
+                return make_pathway(cell, work, split, original, self.state(unlearned_of(cell)).params)
+            case SweepCell():
+                retrained = self.state(RetrainedCell(world=world, deletion=deletion))
+                pathway = self.pathway(cell.pathway)
+                return make_sweep(cell, work, split, original, pathway=pathway, retrained=retrained)
+            case _:
+                assert_never(cell)

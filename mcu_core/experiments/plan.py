@@ -1,0 +1,155 @@
+"""What is still to be run, and how long that will take."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from mcu_core.config import GradientAscentConfig, MethodConfig, NegTaskVectorConfig
+from mcu_core.experiments.cells import (
+    Cell,
+    OriginalCell,
+    PathwayCell,
+    RetrainedCell,
+    SweepCell,
+    UnlearnedCell,
+    UntouchedCell,
+    dependencies,
+)
+from mcu_core.experiments.cost import FORWARD_SHARE
+from mcu_core.experiments.setup import Deletion, RandomCount, RandomShare, WholeClass, World
+from mcu_core.experiments.store import CellStore
+from mcu_core.types import Phase, ProgressUpdate
+
+MEASURED_IMAGES = 18_000
+"""Images that measuring a model reads, about: a guess for the time left, nothing else."""
+_TRAININGS = frozenset({Phase.RETRAIN, Phase.PRE_UNLEARN, Phase.CURVE})
+
+
+def missing(cells: Iterable[Cell], store: CellStore) -> tuple[Cell, ...]:
+    """Return what must be run for the records of some cells, what is needed first coming first, each once.
+
+    A cell whose record is kept is among them only where a missing cell needs its weights and these are gone.
+    """
+    found: dict[Cell, None] = {}
+
+    def add(cell: Cell, *, is_for_weights: bool) -> None:
+        if cell in found:
+            return
+        record = store.read(cell)
+        if record is not None and (not is_for_weights or record.weights is None or store.has_weights(cell)):
+            return
+        for need in dependencies(cell):
+            add(need, is_for_weights=True)
+        found[cell] = None
+
+    for cell in cells:
+        add(cell, is_for_weights=False)
+    return tuple(found)
+
+
+def expected_images(cell: Cell) -> float:
+    """Return how many trained images a cell costs, about; the end of a training before its horizon is not foreseen."""
+    measuring = FORWARD_SHARE * MEASURED_IMAGES
+    match cell:
+        case OriginalCell(world=world):
+            return world.recipe.train.epochs * world.train_images
+        case UntouchedCell():
+            return measuring
+        case RetrainedCell(world=world):
+            return world.recipe.train.epochs * (world.train_images - _forget_count(world, cell.deletion)) + measuring
+        case UnlearnedCell():
+            return _method_images(cell.world, cell.deletion, cell.method) + measuring
+        case PathwayCell(world=world, curve=curve):
+            forget = _forget_count(world, cell.deletion)
+            epoch = forget + curve.retain_share * (world.train_images - forget)
+            return curve.train.epochs * epoch + curve.mask.retain_images + forget + 2 * measuring
+        case SweepCell(pathway=pathway):
+            forget = _forget_count(pathway.world, pathway.deletion)
+            return cell.points * FORWARD_SHARE * (forget + 2 * cell.images + pathway.selection.batchnorm_images)
+        case _:
+            assert_never(cell)
+
+
+def label_of(cell: Cell) -> str:
+    """Return what a person calls a cell."""
+    match cell:
+        case OriginalCell() | UntouchedCell() | RetrainedCell():
+            return f"seed {cell.world.seed}, {cell.kind}"
+        case UnlearnedCell():
+            return f"seed {cell.world.seed}, {cell.method.kind}"
+        case PathwayCell():
+            return f"seed {cell.world.seed}, pathway to {cell.method.kind}"
+        case SweepCell(pathway=pathway):
+            return f"seed {pathway.world.seed}, sweep to {pathway.method.kind}"
+        case _:
+            assert_never(cell)
+
+
+def _method_images(world: World, deletion: Deletion, method: MethodConfig) -> float:
+    if isinstance(method, GradientAscentConfig | NegTaskVectorConfig):
+        return method.train.epochs * _forget_count(world, deletion)
+    return method.train.epochs * world.train_images
+
+
+def _forget_count(world: World, deletion: Deletion) -> float:
+    match deletion:
+        case RandomShare():
+            return deletion.share * world.train_images
+        case RandomCount():
+            return deletion.count
+        case WholeClass():
+            return world.train_images / world.architecture.classes
+        case _:
+            assert_never(deletion)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a plan is."""
+
+    label: str
+    """Of the cell that runs."""
+    phase: Phase
+    share_of_cell: float
+    """In [0, 1]."""
+    finished: int
+    """Cells."""
+    total: int
+    """Cells."""
+    seconds_left: float | None
+    """`None` before anything is known."""
+
+
+class Stopwatch:
+    """Turns what a laboratory tells into a standing: the pace so far is the pace to come."""
+
+    def __init__(self, plan: tuple[Cell, ...], now: Callable[[], float]) -> None:
+        self._weights = {cell: expected_images(cell) for cell in plan}
+        self._now = now
+        self._start = now()
+        self._finished: set[Cell] = set()
+        self._running: Cell | None = None
+        self._share = 0.0
+
+    def __call__(self, cell: Cell, update: ProgressUpdate, /) -> Standing:
+        """Take note of an update; a cell that is told of ends the one that was told of before."""
+        if cell != self._running:
+            if self._running is not None:
+                self._finished.add(self._running)
+            self._running, self._share = cell, 0.0
+        if update.phase in _TRAININGS:
+            self._share = (update.epoch + update.step / update.steps) / update.epochs
+        return Standing(
+            label=label_of(cell),
+            phase=update.phase,
+            share_of_cell=self._share,
+            finished=len(self._finished),
+            total=max(len(self._weights), len(self._finished) + 1),
+            seconds_left=self._seconds_left(cell),
+        )
+
+    def _seconds_left(self, cell: Cell) -> float | None:
+        done = sum(self._weights.get(finished, 0.0) for finished in self._finished)
+        done += self._share * self._weights.get(cell, 0.0)
+        left = sum(self._weights.values()) - done
+        return (self._now() - self._start) * left / done if done > 0.0 else None

@@ -1,0 +1,187 @@
+"""What an experiment starts from: the data, the network, the seed, and which samples are to be forgotten."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Literal, assert_never
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mcu_core.config import (
+    ArchitectureConfig,
+    PositiveFraction,
+    Precision,
+    RetrainConfig,
+    Schedule,
+    Seed,
+    Setting,
+    TrainConfig,
+)
+from mcu_core.data import subsample
+from mcu_core.errors import ConfigurationError, DataError
+from mcu_core.runtime import stream
+from mcu_core.types import ImageData
+
+VALIDATION_SHARE = 0.1
+"""Of the official test set that is D_v; the paper's (appendix C)."""
+
+
+def original_recipe(epochs: int = 40) -> RetrainConfig:
+    """Return how originals are trained: until they have memorised their data, so that there is something to forget.
+
+    Args:
+        epochs: horizon of the cosine.
+    """
+    train = TrainConfig(epochs=epochs, learning_rate=0.1, schedule=Schedule.COSINE)
+    return RetrainConfig(train=train, stop_at_train_accuracy=0.999)
+
+
+class World(Setting):
+    """Everything that the original of an experiment depends on."""
+
+    data: Annotated[str, Field(min_length=1, max_length=64)]
+    """Name of the data set, for people."""
+    data_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of the decoded array, see `samples_digest`."""
+    architecture: ArchitectureConfig
+    train_images: Annotated[int, Field(ge=10)]
+    """Size of D_train, drawn from the official training split; what is left of it makes the audit's non-members."""
+    seed: Seed
+    """Of everything random: the draws of data, initialisation, training, unlearning, selection."""
+    recipe: RetrainConfig = original_recipe()
+    precision: Precision = Precision.AUTO
+    """Of training and of the choice of t; the audit's numbers are computed in float32."""
+    evaluation_batch: Annotated[int, Field(ge=1)] = 128
+    """Images a forward pass without gradient."""
+
+
+class RandomShare(Setting):
+    """Forget a random share of D_train: the paper's random deletion."""
+
+    kind: Literal["random_share"] = "random_share"
+    share: PositiveFraction = 0.1
+
+
+class RandomCount(Setting):
+    """Forget so many random samples of D_train."""
+
+    kind: Literal["random_count"] = "random_count"
+    count: Annotated[int, Field(ge=1)]
+
+
+class WholeClass(Setting):
+    """Forget every sample of one class: the paper's class-wise deletion."""
+
+    kind: Literal["whole_class"] = "whole_class"
+    label: Annotated[int, Field(ge=0)] = 0
+
+
+Deletion = Annotated[RandomShare | RandomCount | WholeClass, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """A data set with its official splits."""
+
+    data: ImageData
+    train: Tensor
+    """int64 positions of the training split."""
+    heldout: Tensor
+    """int64 positions of the test set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Split:
+    """Who is who in one experiment: int64 positions, disjoint."""
+
+    forget: Tensor
+    retain: Tensor
+    validation: Tensor
+    """D_v."""
+    test: Tensor
+    """D_t, without the class where one is forgotten."""
+    class_test: Tensor
+    """Test images of the forgotten class; empty where no class is forgotten."""
+    sealed: Tensor
+    """What is left of the official training split: the audit's non-members."""
+
+    @property
+    def train(self) -> Tensor:
+        """Return D_train."""
+        return torch.cat([self.forget, self.retain])
+
+
+def samples_digest(samples: Samples) -> str:
+    """Return the SHA-256, hexadecimal, of pixels, labels and official splits."""
+    hashed = hashlib.sha256()
+    parts = (samples.data.images, samples.data.labels, samples.train, samples.heldout)
+    for tensor in parts:
+        hashed.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        hashed.update(tensor.contiguous().numpy().data)
+    return hashed.hexdigest()
+
+
+def draw_split(samples: Samples, world: World, deletion: Deletion) -> Split:
+    """Draw D_train, D_v and D_t of a world and D_f of a deletion.
+
+    D_train depends on the world alone, so that one original serves every deletion.
+
+    Args:
+        samples: the data set.
+        world: number of training images and seed.
+        deletion: what is forgotten.
+
+    Returns:
+        The parts; all but `class_test` hold at least one sample.
+
+    Raises:
+        ConfigurationError: more training images than there are, or none left over for the audit.
+        DataError: nothing would be forgotten, or nothing kept.
+    """
+    train, sealed = draw_train(samples, world)
+    forget = _draw_forget(samples.data.labels, train, deletion, stream(world.seed, "forget"))
+    retain = train[~torch.isin(train, forget)]
+    if not len(forget) or len(retain) < 2:
+        raise DataError(f"{deletion.kind} forgets {len(forget)} of {len(train)} samples: there is nothing to compare")
+    count = max(1, round(VALIDATION_SHARE * len(samples.heldout)))
+    validation = subsample(samples.heldout, count, stream(world.seed, "validation"))
+    test = samples.heldout[~torch.isin(samples.heldout, validation)]
+    of_class = torch.zeros(len(test), dtype=torch.bool)
+    if isinstance(deletion, WholeClass):
+        of_class = samples.data.labels[test] == deletion.label
+    return Split(
+        forget=forget,
+        retain=retain,
+        validation=validation,
+        test=test[~of_class],
+        class_test=test[of_class],
+        sealed=sealed,
+    )
+
+
+def draw_train(samples: Samples, world: World) -> tuple[Tensor, Tensor]:
+    """Return D_train and what the official training split has besides it, int64 positions each.
+
+    Raises:
+        ConfigurationError: nothing would be left besides it.
+    """
+    if world.train_images >= len(samples.train):
+        raise ConfigurationError(
+            f"{world.train_images} training images leave none of the {len(samples.train)} of {world.data} for the "
+            "audit's non-members: take fewer"
+        )
+    train = subsample(samples.train, world.train_images, stream(world.seed, "train"))
+    return train, samples.train[~torch.isin(samples.train, train)]
+
+
+def _draw_forget(labels: Tensor, train: Tensor, deletion: Deletion, rng: torch.Generator) -> Tensor:
+    match deletion:
+        case RandomShare():
+            return subsample(train, max(1, round(deletion.share * len(train))), rng)
+        case RandomCount():
+            return subsample(train, deletion.count, rng)
+        case WholeClass():
+            return train[labels[train] == deletion.label]
+        case _:
+            assert_never(deletion)

@@ -1,0 +1,72 @@
+"""Where cells are kept: one of the named places of file access in the core.
+
+`cells/<digest>.json` is small and made to be checked in; `weights/<digest>.safetensors` is not: it is made again when a
+cell that is still missing needs it.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mcu_core.experiments.cells import FORMAT, Cell, CellRecord, cell_digest
+
+
+class CellStore:
+    """A folder of finished cells. Files are complete or not there, whenever the process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._records = folder / "cells"
+        self._weights = folder / "weights"
+
+    def read(self, cell: Cell) -> CellRecord | None:
+        """Return a cell's record; `None` where there is none, or one of other settings, format or code.
+
+        The digest leaves defaults out, so the record's own settings, which hold all of them, are compared as well.
+        """
+        path = self._record_path(cell)
+        try:
+            record = CellRecord.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        return record if record.format == FORMAT and record.cell == cell else None
+
+    def write(self, record: CellRecord) -> None:
+        """Keep a record in place of an older one."""
+        _write(self._record_path(record.cell), (record.model_dump_json(indent=1) + "\n").encode())
+
+    def read_weights(self, cell: Cell) -> bytes | None:
+        """Return a cell's weights where they are kept."""
+        try:
+            return self._weights_path(cell).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def has_weights(self, cell: Cell) -> bool:
+        """Return whether a cell's weights are kept."""
+        return self._weights_path(cell).is_file()
+
+    def write_weights(self, cell: Cell, content: bytes) -> None:
+        """Keep a cell's weights in place of older ones."""
+        _write(self._weights_path(cell), content)
+
+    def _record_path(self, cell: Cell) -> Path:
+        return self._records / f"{cell_digest(cell)}.json"
+
+    def _weights_path(self, cell: Cell) -> Path:
+        return self._weights / f"{cell_digest(cell)}.safetensors"
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).chmod(0o644)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

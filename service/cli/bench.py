@@ -1,0 +1,213 @@
+"""The researcher's command: the papers' tables and figures."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
+from service.demo_data import DIGITS_HELDOUT_SHARE, find_fashion_mnist
+from service.errors import FieldViolation, InvalidRequestError, ManifestError
+from service.manifests.build import build_manifest
+from service.manifests.images import digits_source, torchvision_source
+from service.manifests.plan import BuildOptions, SampleSource
+
+if TYPE_CHECKING:
+    from mcu_core.experiments.artefacts import Rendered
+    from mcu_core.experiments.plan import Standing
+    from service.worker.research import ResearchData
+
+DEFAULT_FOLDER = Path("benchmarks/results")
+MANIFEST_SUFFIX = ".parquet"
+EXIT_INTERRUPTED = 130
+"""What a shell says of a command that Ctrl-C ended."""
+
+
+def bench(
+    artefact: Annotated[
+        str, typer.Argument(help="`table1`, `table2` (random), `table3` (class-wise), or `figure2` to `figure9`.")
+    ],
+    data: Annotated[
+        str,
+        typer.Option(help="`fashion-mnist`, `digits`, a torchvision name such as `CIFAR10`, or a manifest (.parquet)."),
+    ] = "fashion-mnist",
+    model: Annotated[str, typer.Option(help="`preresnet20` and the like, or `torchvision:resnet18`.")] = "preresnet20",
+    train_images: Annotated[
+        int | None, typer.Option(min=10, help="Size of D_train [default: 12 000, or two thirds of a small data set].")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Comma-separated [default: 0,1,2 for a table, 0 for a figure].")
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Horizon of the originals' training; it ends when memorised.")
+    ] = 40,
+    share: Annotated[float, typer.Option(help="Of D_train that a random deletion forgets.")] = 0.1,
+    label: Annotated[int, typer.Option(min=0, help="Class that a class-wise deletion forgets.")] = 0,
+    method_epochs: Annotated[int | None, typer.Option(min=1, help="For every method, to try things out.")] = None,
+    curve_epochs: Annotated[int | None, typer.Option(min=1, help="For every curve, to try things out.")] = None,
+    precision: Annotated[str, typer.Option(help="`auto`, `float32` or `bfloat16`.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: the idle cores].")] = None,
+    store: Annotated[Path, typer.Option(help="Where finished cells are kept.")] = DEFAULT_FOLDER,
+    out: Annotated[Path | None, typer.Option(help="Where the results go [default: the store].")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Let torchvision download the data set.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a table or figure of the paper and write it as JSON, Markdown and image.
+
+    What was measured before is not measured again: every trained or measured thing is a cell, kept under the digest of
+    what it depends on. Interrupt the command when you like, and run it again to go on.
+
+        unlearn bench table1
+
+        unlearn bench figure3 --data digits --epochs 10
+
+        unlearn bench table3 --data CIFAR10 --download --seeds 0,1,2,3,4 --label 5
+    """
+    with told_errors(as_json=as_json), _told_interruption():
+        try:
+            from service.worker.bench import BenchRequest, run_bench  # noqa: PLC0415 - torch takes seconds to load
+        except ImportError as error:
+            raise InvalidRequestError(
+                FieldViolation(
+                    field="bench", description=f"needs {error.name}: pip install 'unlearning-service[worker,research]'"
+                )
+            ) from error
+        request = BenchRequest(
+            artefact=artefact,
+            data=_title(data),
+            train_images=train_images,
+            seeds=None if seeds is None else _seeds(seeds),
+            epochs=epochs,
+            share=share,
+            label=label,
+            method_epochs=method_epochs,
+            curve_epochs=curve_epochs,
+            precision=precision,
+            threads=threads,
+        )
+        loaded = _load(data, model, store / "data", download=download)
+        with _cell_bar() as tell:
+            result = run_bench(request, loaded, store, progress=tell)
+        paths = _write(out or store, artefact, result.rendered)
+    if as_json:
+        print_json({"artefact": artefact, "files": [str(path) for path in paths], "cells_run": result.planned})
+        return
+    console.print(result.rendered.markdown, markup=False, highlight=False, soft_wrap=True)
+    print_fields("Written", [(path.suffix.removeprefix("."), str(path)) for path in paths])
+
+
+@contextmanager
+def _told_interruption() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        err_console.print("Interrupted. What is finished is kept: the same command goes on from there.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _title(data: str) -> str:
+    return Path(data).stem[:64] if data.endswith(MANIFEST_SUFFIX) else data
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise InvalidRequestError(
+            FieldViolation(field="seeds", description="must be whole numbers with commas between them, such as 0,1,2")
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _load(data: str, model: str, folder: Path, *, download: bool) -> "ResearchData":
+    from service.worker.research import load_research_data  # noqa: PLC0415 - torch takes seconds to load
+
+    manifest = Path(data)
+    if not data.endswith(MANIFEST_SUFFIX):
+        manifest = folder / f"{data}{MANIFEST_SUFFIX}"
+        if not manifest.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            source, options = _source(data, folder, download=download)
+            with _bar("writing samples") as progress:
+                build_manifest(source, manifest, options, progress=progress)
+    with _bar("decoding samples") as progress:
+        return load_research_data(manifest, model, folder, progress=progress)
+
+
+def _source(data: str, folder: Path, *, download: bool) -> tuple[SampleSource, BuildOptions]:
+    match data:
+        case "fashion-mnist":
+            found = find_fashion_mnist(folder)
+            if found is None:
+                raise ManifestError("Fashion-MNIST is neither installed nor to be downloaded: try --data digits")
+            return found[0], BuildOptions()
+        case "digits":
+            return digits_source(), BuildOptions(heldout_share=DIGITS_HELDOUT_SHARE)
+        case _:
+            return torchvision_source(data, folder, download=download), BuildOptions()
+
+
+def _write(folder: Path, name: str, rendered: "Rendered") -> list[Path]:
+    content = {
+        "json": (json.dumps(rendered.data, indent=1, ensure_ascii=False) + "\n").encode(),
+        "md": rendered.markdown.encode(),
+        **rendered.images,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for suffix, part in content.items():
+        path = folder / f"{name}.{suffix}"
+        handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(part)
+        Path(partial).chmod(0o644)
+        Path(partial).replace(path)
+        paths.append(path)
+    return paths
+
+
+@contextmanager
+def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err_console, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _cell_bar() -> Iterator[Callable[["Standing"], None]]:
+    columns = (
+        TextColumn("{task.fields[cell]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=err_console, transient=True) as bars:
+        task = bars.add_task("", total=None, cell="planning", left="")
+
+        def tell(standing: "Standing") -> None:
+            bars.update(
+                task,
+                completed=standing.finished,
+                total=standing.total,
+                cell=f"{standing.label}: {standing.phase.value} {standing.share_of_cell:.0%}",
+                left=left_text(standing.seconds_left),
+            )
+
+        yield tell
+
+
+def left_text(seconds: float | None) -> str:
+    """Return the time left as a person reads it."""
+    if seconds is None:
+        return ""
+    minutes = round(seconds / 60.0)
+    if minutes < 1:
+        return "less than a minute left"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest:02d} min left" if hours else f"{rest} min left"
