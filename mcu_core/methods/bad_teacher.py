@@ -42,7 +42,7 @@ def bad_teacher(
     Raises:
         DivergedError: the training diverged.
 
-    Source: Chundawat et al., arXiv 2205.08096, equation 4. Deviations: the numbers of forget and retain rows are the
+    Source: Chundawat et al., arXiv 2205.08096. Deviations: the numbers of forget and retain rows are the
         same in every batch; the random network has BatchNorm statistics of D_r, because with initial ones PreResNet-110
         gives every sample the same class with probability 1 (measured; .16 and six classes with statistics of D_r).
     """

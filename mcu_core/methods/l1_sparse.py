@@ -36,7 +36,7 @@ def l1_sparse(
     Raises:
         DivergedError: the training diverged.
 
-    Source: Jia et al., arXiv 2304.04934, section 4, with the falling γ that they found to be best.
+    Source: Jia et al., arXiv 2304.04934, with the falling γ that they found to be best.
     """
     shrinkage = Shrinkage(config.gamma, config.train.epochs, runtime.device)
     return minimise(

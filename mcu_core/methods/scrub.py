@@ -41,7 +41,7 @@ def scrub(
     Raises:
         DivergedError: the ascent, which nothing bounds, got out of hand.
 
-    Source: Kurmanji et al., arXiv 2302.09880, equation 3 and algorithm 1. Deviation: momentum starts anew when the
+    Source: Kurmanji et al., arXiv 2302.09880. Deviation: momentum starts anew when the
         ascents end, so that none of them works on in the epochs that repair. Their rewinding (SCRUB+R) is left to the
         pathway, which chooses among models of the same kind.
     """

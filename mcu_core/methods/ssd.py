@@ -50,7 +50,7 @@ def ssd(
         ConfigurationError: α ≥ n / n_f, which no element can exceed.
         NoEffectError: no element is dampened.
 
-    Source: Foster et al., arXiv 2308.07707, equations 3 to 6. I_r of a sample of D_r is offered beyond the paper.
+    Source: Foster et al., arXiv 2308.07707. I_r of a sample of D_r is offered beyond the paper.
     """
     share = len(problem.forget) / (len(problem.forget) + len(problem.retain))
     if config.alpha * share >= 1.0:
@@ -104,7 +104,7 @@ def fisher_diagonal(runtime: Runtime, state: State, rows: Tensor, *, tick: Tick 
     Returns:
         One tensor by parameter, nowhere negative.
 
-    Source: arXiv 2308.07707, equation 3, with the labels of the data.
+    Source: arXiv 2308.07707, with the labels of the data.
     """
     network = runtime.network()
 
@@ -145,7 +145,7 @@ def dampen(params: Params, forget: Params, everything: Params, *, alpha: float, 
     Returns:
         New parameters, nowhere larger in magnitude.
 
-    Source: arXiv 2308.07707, equations 5 and 6.
+    Source: arXiv 2308.07707.
     """
     return {
         name: torch.where(
