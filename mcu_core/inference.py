@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mcu_core.errors import DivergedError
+from mcu_core.parallel import agree_
 from mcu_core.runtime import Runtime
 from mcu_core.types import Buffers, Params, State
 
@@ -63,6 +64,7 @@ def count_right(
                 answers = runtime.forward(network, point(), buffers, batch).argmax(dim=1)
                 right[index] += (answers == batch.labels).sum()
             tick()
+    agree_(right)
     return [int(count) for count in right.tolist()]
 
 
