@@ -18,7 +18,7 @@ def joined() -> Iterator[int]:
     """Join the processes that `torchrun` started together, and leave them at the end.
 
     Yields:
-        The rank of this process; 0 where there is only one.
+        The rank of this process; 0 where there is only one. `leave` ends the company earlier.
     """
     if not dist.is_available() or not dist.is_torchelastic_launched():
         yield 0
@@ -29,6 +29,12 @@ def joined() -> Iterator[int]:
     try:
         yield dist.get_rank()
     finally:
+        leave()
+
+
+def leave() -> None:
+    """Leave the other ranks; from now on this process works alone."""
+    if ranks() > 1:
         dist.destroy_process_group()
 
 
@@ -56,22 +62,28 @@ def agree_(tensor: Tensor) -> None:
 
 
 def share(rows: Tensor) -> Tensor:
-    """Return what this rank reads of the rows of one batch.
+    """Return what this rank reads of the rows `[n]` of one batch; see `share_of`."""
+    return share_of(rows, rank(), ranks())
+
+
+def share_of(rows: Tensor, index: int, count: int) -> Tensor:
+    """Return what one of several ranks reads of the rows of one batch.
 
     Rank r of R takes rows r, r + R, r + 2R, ...; where R does not divide their number the first ones follow the last,
     so that all ranks have equally many and the mean of their means is the mean.
 
     Args:
         rows: `[n]`, n ≥ 1.
+        index: r.
+        count: R.
 
     Returns:
         `[⌈n / R⌉]`; all of them where there is one rank.
     """
-    count = ranks()
     if count == 1:
         return rows
     each = -(-len(rows) // count)
-    return rows[(torch.arange(each) * count + rank()) % len(rows)]
+    return rows[(torch.arange(each) * count + index) % len(rows)]
 
 
 def synchronise_batchnorm(network: nn.Module, device: torch.device) -> nn.Module:

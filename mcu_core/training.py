@@ -126,7 +126,9 @@ def minimise(
 
 
 class Descent:
-    """The tensors of one training, changed in place, and its sums, which stay on the device within an epoch.
+    """One training, step by step; `minimise` runs it to its end.
+
+    It changes its tensors in place, and its sums stay on the device within an epoch.
 
     θ, φ(θ) and the gradient are one flat tensor each; the network's parameters are views of φ(θ). Without a placement
     φ(θ) and θ are the same memory.
@@ -170,6 +172,7 @@ class Descent:
         self._rows = 0
 
     def step(self, batch: Batch, rate: float) -> None:
+        """Change θ by one batch at the learning rate `rate`."""
         self._rate.fill_(rate)
         if self._place is not None:
             self._place.advance()
@@ -196,6 +199,7 @@ class Descent:
         self._right += (logits.detach().argmax(dim=1) == batch.labels).sum()
 
     def end_epoch(self, index: int) -> Epoch:
+        """Return what the epoch `index` showed and begin the next; all ranks get the same answer."""
         # One element that is not finite makes the norm not finite.
         sums = torch.stack([self._total_loss, self._right.double(), self._leaf.norm().double()])
         average_(sums)  # so that all ranks end at the same epoch
@@ -206,6 +210,7 @@ class Descent:
         return epoch
 
     def state(self, start: State) -> State:
+        """Return θ, where tensors that did not move are those of `start`, and the buffers, as copies."""
         # `contiguous()` would keep the strides of tensors that are contiguous in both layouts, and convolutions round
         # differently by layout: the same weights must answer the same before and after they are stored.
         trained = self._layout.views(self._leaf)
