@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mcu_core.config import ArchitectureConfig, WrongLabels
 from mcu_core.errors import DataError
+from mcu_core.parallel import share
 from mcu_core.types import Batch, ImageData
 
 
@@ -77,7 +78,7 @@ class PlainBatches:
     def draw(self, rng: torch.Generator) -> Iterator[Batch]:
         """Yield one epoch."""
         for rows in _deal(self.rows, self.steps, rng):
-            yield self.reader.read(rows)
+            yield self.reader.read(share(rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +122,7 @@ class MixedBatches:
         forget = _deal(torch.arange(len(self.forget)), steps, rng, each=each)
         retain = _deal(self.retain, steps, rng)
         weight = min(1.0, len(self.forget) / steps) if self.forget_share is None else 1.0
-        for first, second in zip(forget, retain, strict=True):
+        for first, second in ((share(first), share(second)) for first, second in zip(forget, retain, strict=True)):
             batch = self.reader.read(torch.cat([self.forget[first], second]), forget_count=len(first))
             yield replace(batch, forget_weight=weight, forget_indices=first.to(self.reader.device))
 
@@ -149,9 +150,10 @@ class RelabelledBatches:
         labels = self.reader.data.labels[rows]
         own, classes = labels[: len(self.forget)], self.reader.architecture.classes
         labels[: len(self.forget)] = random_labels(own, classes, self.labels, rng)
-        for chosen in _deal(torch.arange(len(rows)), self.steps, rng):
-            batch = self.reader.read(rows[chosen])
-            yield replace(batch, labels=labels[chosen].to(self.reader.device))
+        for chosen in map(share, _deal(torch.arange(len(rows)), self.steps, rng)):
+            mine = share(chosen)
+            batch = self.reader.read(rows[mine])
+            yield replace(batch, labels=labels[mine].to(self.reader.device))
 
 
 def random_labels(own: Tensor, classes: int, among: WrongLabels, rng: torch.Generator) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mcu_core.errors import DivergedError
 from mcu_core.losses import label_logit
+from mcu_core.parallel import agree_
 from mcu_core.runtime import Runtime
 from mcu_core.types import Buffers, Params, Problem, State
 
@@ -77,8 +78,10 @@ def ask(
                 right[index] += (outputs.argmax(dim=1) == batch.labels).sum()
                 scores[index].append(label_logit(outputs, batch.labels))
             tick()
-        whole = [torch.cat(parts).cpu() for parts in scores]
-    return [Answers(right=count, score=score.clone()) for count, score in zip(right.tolist(), whole, strict=True)]
+        agree_(right)
+        whole = torch.stack([torch.cat(parts) for parts in scores])
+    agree_(whole)
+    return [Answers(right=count, score=score) for count, score in zip(right.tolist(), whole.cpu().clone(), strict=True)]
 
 
 def count_right(

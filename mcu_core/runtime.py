@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +26,8 @@ class Runtime:
     """Of the forward pass: float32, or bfloat16 under autocast. Weights, statistics and losses are float32."""
     evaluation_batch: int
     """Images a forward pass without gradient."""
+    compiler: str | None = None
+    """Backend of `torch.compile` for the networks that are trained; `None` runs operator by operator."""
 
     @property
     def device(self) -> torch.device:
@@ -41,9 +43,18 @@ class Runtime:
 
         BatchNorm in train mode changes `buffers` in place.
         """
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+        with self._arithmetic():
             outputs: Tensor = functional_call(network, {**params, **buffers}, (batch.images,))
         return outputs.float()
+
+    def apply(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Return the outputs of a network with its own weights, float32 `[B, K]`."""
+        with self._arithmetic():
+            outputs: Tensor = network(images)
+        return outputs.float()
+
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def chunks(self, rows: Tensor) -> Iterator[Batch]:
         """Yield all of `rows` in order, in nearly equal batches of at most `evaluation_batch`."""
@@ -63,7 +74,13 @@ def runtime_of(problem: Problem, config: UnlearningConfig) -> Runtime:
     """Return the runtime of a problem, on the device of its original."""
     reader = BatchReader(data=problem.data, architecture=problem.architecture, device=problem.device)
     dtype = resolve_precision(config.precision, problem.device)
-    return Runtime(model=problem.model, reader=reader, dtype=dtype, evaluation_batch=config.evaluation_batch)
+    return Runtime(
+        model=problem.model,
+        reader=reader,
+        dtype=dtype,
+        evaluation_batch=config.evaluation_batch,
+        compiler="inductor" if config.compile else None,
+    )
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:

@@ -13,6 +13,10 @@ from torch.nn import functional
 from mcu_core.config import Schedule, TrainConfig
 from mcu_core.data import Batches
 from mcu_core.errors import DivergedError
+from mcu_core.network import TrainedNetwork
+from mcu_core.packing import Layout, layout_of
+from mcu_core.parallel import agree_, average_, rank
+from mcu_core.replay import Replay
 from mcu_core.runtime import Runtime
 from mcu_core.types import Batch, Params, Phase, Progress, ProgressUpdate, State, ignore_progress
 
@@ -49,11 +53,18 @@ class AfterEpoch(Protocol):
 class Placement(Protocol):
     """Where the model is evaluated, given the tensors that are trained."""
 
-    def __call__(self, trained: Params, /) -> tuple[Params, Tensor | None]:
-        """Return the evaluated parameters (all names) and ∂evaluated/∂trained, one scalar for all tensors.
+    def packed(self, layout: Layout, /) -> "PackedPlacement":
+        """Return the same placement of flat tensors."""
 
-        `None` stands for 1. The evaluated tensors are new to autograd: detached and not shared with an earlier call.
-        """
+
+class PackedPlacement(Protocol):
+    """A placement of all tensors at once, whose numbers are tensors: a CUDA graph can hold `write`."""
+
+    def advance(self) -> None:
+        """Go on to where the next step evaluates; called once before each `write`, outside of a graph."""
+
+    def write(self, trained: Tensor, evaluated: Tensor, /) -> Tensor:
+        """Write the evaluated parameters and return ∂evaluated/∂trained, one scalar for all elements."""
 
 
 class Penalty(Protocol):
@@ -106,10 +117,10 @@ def minimise(
     Raises:
         DivergedError: a loss or a weight is not finite, or the mean loss of an epoch exceeds `DIVERGED_LOSS`.
     """
-    descent = _Descent(runtime, start, loss, config, mask=mask, placement=placement, penalty=penalty)
+    descent = Descent(runtime, start, loss, config, mask=mask, placement=placement, penalty=penalty)
     total = config.epochs * batches.steps
     with torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else []):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
+        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)) + rank())
         for index in range(config.epochs):
             for step, batch in enumerate(batches.draw(rng)):
                 descent.step(batch, learning_rate(config, index * batches.steps + step, total))
@@ -123,8 +134,14 @@ def minimise(
     return descent.state(start)
 
 
-class _Descent:
-    """The tensors of one training, changed in place, and its sums, which stay on the device within an epoch."""
+class Descent:
+    """One training, step by step; `minimise` runs it to its end.
+
+    It changes its tensors in place, and its sums stay on the device within an epoch.
+
+    θ, φ(θ) and the gradient are one flat tensor each; the network's parameters are views of φ(θ). Without a placement
+    φ(θ) and θ are the same memory.
+    """
 
     def __init__(
         self,
@@ -138,84 +155,100 @@ class _Descent:
         penalty: Penalty | None,
     ) -> None:
         self._runtime = runtime
-        self._network = runtime.network().train()
         self._loss = loss
         self._penalty = penalty
-        self._leaves = {
-            name: _channels_last(tensor) for name, tensor in start.params.items() if mask is None or name in mask
-        }
-        self._kept = _outside(mask, self._leaves)
-        fixed = {name: tensor for name, tensor in start.params.items() if name not in self._leaves}
-        self._place = placement or _identity(fixed)
-        self._buffers = {name: tensor.clone() for name, tensor in start.buffers.items()}
-        self._optimiser = torch.optim.SGD(
-            list(self._leaves.values()),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            foreach=True,
-        )
+        names = frozenset(name for name in start.params if mask is None or name in mask)
+        self._layout = layout_of(start.params, names)
+        self._theta = self._layout.pack(start.params)
+        agree_(self._theta)
+        self._leaf = self._theta[: self._layout.moving_size]
+        self._leaf.grad = torch.zeros_like(self._leaf)
+        self._gradient = self._leaf.grad
+        self._gradients = list(self._layout.views(self._gradient).values())
+        self._trained = self._layout.views(self._leaf)
+        self._place = None if placement is None else placement.packed(self._layout)
+        self._point = self._theta if self._place is None else torch.empty_like(self._theta)
+        self._network = TrainedNetwork(runtime, start.buffers, self._layout.views(self._point), names)
+        self._kept = _outside(mask, self._layout, self._leaf)
+        self._rate = torch.zeros((), dtype=self._theta.dtype, device=self._theta.device)
+        self._optimiser = _optimiser(self._leaf, self._rate, config)
+        self._total_loss = torch.zeros((), dtype=torch.float64, device=runtime.device)
+        self._right = torch.zeros((), dtype=torch.int64, device=runtime.device)
+        self._update = Replay(self._compute, runtime.device) if runtime.device.type == "cuda" else self._compute
         self._reset()
 
     def _reset(self) -> None:
-        self._total_loss = torch.zeros((), dtype=torch.float64, device=self._runtime.device)
-        self._right = torch.zeros((), dtype=torch.int64, device=self._runtime.device)
+        self._total_loss.zero_()
+        self._right.zero_()
         self._batches = 0
         self._rows = 0
 
     def step(self, batch: Batch, rate: float) -> None:
-        point, factor = self._place(self._leaves)
-        moving = [point[name].requires_grad_() for name in self._leaves]
-        logits = self._runtime.forward(self._network, point, self._buffers, batch)
-        loss = self._loss(logits, batch)
-        gradients = torch.autograd.grad(loss, moving)
-        if factor is not None:
-            gradients = torch._foreach_mul(gradients, factor)  # noqa: SLF001 - torch's multi-tensor names are all private
-        if self._penalty is not None:
-            gradients = torch._foreach_add(gradients, self._penalty(self._leaves))  # noqa: SLF001 - as above
-        for leaf, gradient in zip(self._leaves.values(), gradients, strict=True):
-            leaf.grad = gradient
-        self._optimiser.param_groups[0]["lr"] = rate
-        self._optimiser.step()
-        for leaf, moves, before in self._kept:
-            leaf.copy_(torch.where(moves, leaf, before))
-        self._total_loss += loss.detach()
-        self._right += (logits.detach().argmax(dim=1) == batch.labels).sum()
+        """Change θ by one batch at the learning rate `rate`."""
+        self._rate.fill_(rate)
+        if self._place is not None:
+            self._place.advance()
+        self._update(batch)
+        self._network.steps += 1
         self._batches += 1
         self._rows += len(batch.labels)
 
+    def _compute(self, batch: Batch) -> None:
+        """Change θ by one batch. A CUDA graph holds all of it: tensors in place, and no number of this batch alone."""
+        factor = None if self._place is None else self._place.write(self._theta, self._point)
+        logits = self._network.forward(batch.images)
+        loss = self._loss(logits, batch)
+        gradients = torch.autograd.grad(loss, self._network.moving)
+        torch._foreach_copy_(self._gradients, gradients)
+        if factor is not None:
+            self._gradient.mul_(factor)
+        if self._penalty is not None:
+            torch._foreach_add_(self._gradients, self._penalty(self._trained))
+        average_(self._gradient)
+        self._optimiser.step()
+        if self._kept is not None:
+            moves, before = self._kept
+            self._leaf.copy_(torch.where(moves, self._leaf, before))
+        self._total_loss += loss.detach()
+        self._right += (logits.detach().argmax(dim=1) == batch.labels).sum()
+
     def end_epoch(self, index: int) -> Epoch:
-        # One element that is not finite makes its tensor's norm, hence the sum of norms, not finite.
-        norms = torch._foreach_norm(list(self._leaves.values()))  # noqa: SLF001 - as above
-        weights = torch.stack(list(norms)).double().sum()
-        loss, right, size = torch.stack([self._total_loss, self._right.double(), weights]).tolist()
+        """Return what the epoch `index` showed and begin the next; all ranks get the same answer."""
+        # One element that is not finite makes the norm not finite.
+        sums = torch.stack([self._total_loss, self._right.double(), self._leaf.norm().double()])
+        average_(sums)  # so that all ranks end at the same epoch
+        loss, right, size = sums.tolist()
         mean = loss / self._batches if math.isfinite(size) else math.nan
         epoch = Epoch(index=index, loss=mean, accuracy=right / self._rows)
         self._reset()
         return epoch
 
     def state(self, start: State) -> State:
+        """Return θ, where tensors that did not move are those of `start`, and the buffers, as copies."""
         # `contiguous()` would keep the strides of tensors that are contiguous in both layouts, and convolutions round
         # differently by layout: the same weights must answer the same before and after they are stored.
+        trained = self._layout.views(self._leaf)
         params = {
-            name: self._leaves.get(name, tensor).detach().clone(memory_format=torch.contiguous_format)
+            name: trained.get(name, tensor).detach().clone(memory_format=torch.contiguous_format)
             for name, tensor in start.params.items()
         }
-        return State(params=params, buffers=self._buffers)
+        return State(params=params, buffers=self._network.buffers())
 
 
-def _outside(mask: Mask | None, leaves: Params) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Return (leaf, where it moves, its start) of the leaves that move in part."""
-    if not isinstance(mask, Mapping):
-        return []
-    return [(leaf, mask[name], leaf.clone()) for name, leaf in leaves.items() if not bool(mask[name].all())]
+def _optimiser(leaf: Tensor, rate: Tensor, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the rule that changes `leaf` by its `.grad`.
+
+    Its state and its learning rate must be tensors on the leaf's device, changed in place: a CUDA graph repeats no
+    Python.
+    """
+    return torch.optim.SGD([leaf], lr=rate, momentum=config.momentum, weight_decay=config.weight_decay, fused=True)
 
 
-def _identity(fixed: Params) -> Placement:
-    def place(trained: Params, /) -> tuple[Params, Tensor | None]:
-        return {**fixed, **{name: tensor.detach() for name, tensor in trained.items()}}, None
-
-    return place
+def _outside(mask: Mask | None, layout: Layout, leaf: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return where the elements move and their start, where some do not."""
+    if not isinstance(mask, Mapping) or all(bool(part.all()) for part in mask.values()):
+        return None
+    return layout.pack(mask)[: len(leaf)], leaf.clone()
 
 
 def _refuse_divergence(epoch: Epoch, config: TrainConfig, lower: str) -> None:
@@ -279,10 +312,6 @@ def mean_gradient(
         for summed, gradient in zip(total, torch.autograd.grad(loss, list(point.values())), strict=True):
             summed.add_(gradient)
         progress(ProgressUpdate(phase=phase, epoch=0, epochs=1, step=step + 1, steps=precise.chunk_count(rows)))
+    for summed in total:
+        agree_(summed)
     return dict(zip(point, total, strict=True))
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    """Return a copy in the layout that the convolutions of a channels-last batch take without a conversion."""
-    layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
-    return tensor.detach().clone(memory_format=layout)

@@ -106,7 +106,7 @@ def _environment() -> Environment:
 
 def path_chart(pathway: PathwayReport, target_forget: float, target_retain: float) -> PathChart:
     """Lay out accuracies along t, with the accuracies to align with, the effective region and the chosen point."""
-    points = pathway.sweep
+    points = pathway.sweep or sorted(pathway.evaluated, key=lambda point: point.t)
     accuracies = (value for p in points for value in (p.forget_accuracy, p.retain_accuracy, p.validation_accuracy))
     floor = min(0.9, int(min(target_forget, target_retain, *accuracies) * 10) / 10)
 

@@ -79,6 +79,9 @@ class SelectionConfig(Setting):
     """Equally spaced evaluations in the window; four fix a cubic."""
     grid: Annotated[int, Field(ge=2, le=1001)] = 26
     """Candidates between them, judged on interpolated accuracies."""
+    sweep: bool = True
+    """Measure all of [0, 1] too: it draws the alignment path and its effective region, and lets the other policies look
+    outside of the window. Without it the choice costs the window and one point: four evaluations beyond t = 1."""
     sweep_points: Annotated[int, Field(ge=4, le=200)] = 20
     """Evaluations over [0, 1] that draw the alignment path and its effective region."""
     retain_accuracy_slack: Fraction = 0.02

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mcu_core.config import AdaptiveBetaConfig, BetaConfig, BetaRule, FixedBetaConfig
+from mcu_core.parallel import average_
 from mcu_core.report import References
 from mcu_core.types import Batch
 
@@ -40,13 +41,23 @@ def adaptive_beta(
 
 
 class Penalty:
-    """β from batch to batch, with its history. All of it stays on the device until `counts` is called."""
+    """β from batch to batch, and how often it had which value.
+
+    All of it are tensors on the device, changed in place, so that a CUDA graph can hold it; nothing waits for them
+    until `counts` is called. With several ranks the accuracies are those of the whole batch, and β is the same on all.
+    """
 
     def __init__(self, config: BetaConfig, references: References) -> None:
         self._config = config
         self._references = references
-        self._smoothed: tuple[Tensor, Tensor] | None = None
-        self._history: list[Tensor] = []
+        match config:
+            case FixedBetaConfig():
+                values = [config.value]
+            case AdaptiveBetaConfig():
+                values = sorted({0.0, config.mild, config.strong})
+        self._values = torch.tensor(values)
+        self._counts = torch.zeros(len(values), dtype=torch.int64)
+        self._smoothed: Tensor | None = None
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return β for a batch, from that batch's own answers.
@@ -58,28 +69,32 @@ class Penalty:
         Returns:
             A scalar without gradient.
         """
+        if self._values.device != logits.device:
+            self._values, self._counts = self._values.to(logits.device), self._counts.to(logits.device)
         match self._config:
             case FixedBetaConfig():
-                beta = torch.full((), self._config.value, device=logits.device)
+                beta = self._values[0]
             case AdaptiveBetaConfig():
                 forget, retain = self._accuracies(logits, batch, self._config.smoothing)
                 beta = adaptive_beta(forget, retain, self._references, self._config)
-        self._history.append(beta)
+        self._counts += self._values == beta
         return beta
 
     def counts(self) -> dict[str, int]:
         """Return how many batches used which β."""
-        if not self._history:
-            return {}
-        values, counts = torch.stack(self._history).cpu().unique(return_counts=True)  # type: ignore[no-untyped-call]
-        return {f"{value:g}": int(count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
+        pairs = zip(self._values.tolist(), self._counts.tolist(), strict=True)
+        return {f"{value:g}": count for value, count in pairs if count}
 
     def _accuracies(self, logits: Tensor, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
         """Return A_f and A_r: a ← s·a_before + (1 - s)·a_batch, from the first batch's own."""
         right = (logits.argmax(dim=1) == batch.labels).float()
-        now = right[: batch.forget_count].mean(), right[batch.forget_count :].mean()
-        if self._smoothed is not None:
-            before = self._smoothed
-            now = before[0].lerp(now[0], 1.0 - smoothing), before[1].lerp(now[1], 1.0 - smoothing)
-        self._smoothed = now
-        return now
+        now = torch.stack([right[: batch.forget_count].mean(), right[batch.forget_count :].mean()])
+        average_(now)
+        if smoothing > 0.0:
+            if self._smoothed is None:
+                self._smoothed = now.clone()
+            else:
+                self._smoothed.lerp_(now, 1.0 - smoothing)
+            now = self._smoothed
+        forget, retain = now.unbind()
+        return forget, retain

@@ -109,7 +109,7 @@ def fit_curve(
     positions = uniform_positions(rng, runtime.device, config.train.epochs * batches.steps)
     if isinstance(config.objective, AscentConfig):
         penalty = Penalty(config.objective.beta, references)
-        loss, lower = _ascent(penalty), "curve.train.learning_rate or curve.objective.beta"
+        loss, lower = ascent(penalty), "curve.train.learning_rate or curve.objective.beta"
     else:
         penalty = None
         loss = bounded_loss(problem, config.objective, runtime=runtime)
@@ -131,7 +131,9 @@ def fit_curve(
     return Fit(pathway=pathway, beta_counts={} if penalty is None else penalty.counts())
 
 
-def _ascent(penalty: Penalty) -> Loss:
+def ascent(penalty: Penalty) -> Loss:
+    """Return the paper's loss, CE(D_r) - β CE(D_f), with β from the batch's own answers (arXiv 2505.10859, eq. 2)."""
+
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         return ascend_and_descend(logits, batch, penalty(logits.detach(), batch))
 

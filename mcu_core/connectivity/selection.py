@@ -34,6 +34,9 @@ class Choice:
 def choose_point(measure: Measure, references: References, config: SelectionConfig) -> Choice:
     """Measure the pathway and choose a point by the policy.
 
+    The window and the optimum interpolated from it are `points` + 1 evaluations, of which t = 1 is the pre-unlearned
+    model itself; each window further to the left adds as many less one. The sweep is extra and optional.
+
     BALANCED looks in the window alone, as the paper does; the other policies look at every measured point.
 
     Args:
@@ -46,12 +49,12 @@ def choose_point(measure: Measure, references: References, config: SelectionConf
 
     Source: arXiv 2505.10859, section 2.5, and `align_in_window` for the deviation.
     """
-    sweep_positions = np.linspace(0.0, 1.0, config.sweep_points).tolist()
+    sweep_positions = np.linspace(0.0, 1.0, config.sweep_points).tolist() if config.sweep else []
     window_positions = np.linspace(config.window_start, 1.0, config.points).tolist()
     measured = measure([*sweep_positions, *window_positions])  # at once: every image is read once
-    sweep, window = measured[: config.sweep_points], measured[config.sweep_points :]
+    sweep, window = measured[: len(sweep_positions)], measured[len(sweep_positions) :]
     evaluated = align_in_window(measure, window, references, config)
-    region = effective_region(sweep)
+    region = effective_region(sweep) if sweep else ()
     if config.policy is PointPolicy.BALANCED:
         chosen = min(evaluated, key=_misfit(references, config))
     else:

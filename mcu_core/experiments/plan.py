@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
-from mcu_core.config import GradientAscentConfig, MethodConfig, NegTaskVectorConfig
+from mcu_core.config import GradientAscentConfig, MethodConfig, NegTaskVectorConfig, SsdConfig
 from mcu_core.experiments.cells import (
     Cell,
     OriginalCell,
@@ -86,6 +86,8 @@ def label_of(cell: Cell) -> str:
 
 
 def _method_images(world: World, deletion: Deletion, method: MethodConfig) -> float:
+    if isinstance(method, SsdConfig):
+        return _forget_count(world, deletion) + world.train_images  # one gradient a sample of D_f and of D_train
     if isinstance(method, GradientAscentConfig | NegTaskVectorConfig):
         return method.train.epochs * _forget_count(world, deletion)
     return method.train.epochs * world.train_images

@@ -19,6 +19,7 @@ from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
 from mcu_core.gate import judge
 from mcu_core.heldout import split_heldout
+from mcu_core.parallel import joined, leave
 from mcu_core.report import AuditReport, Measurements, Subjects
 from mcu_core.runtime import runtime_of
 from mcu_core.types import Outcome as CoreOutcome
@@ -66,6 +67,9 @@ def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) ->
     5. Judge, and write the report.
     6. Write the outcome: only now does the attempt count.
 
+    Started by `torchrun --nproc-per-node N -m service work ORDER`, N processes do step 3 together. The first one alone
+    writes anything and goes on to step 4; the others end there.
+
     Args:
         order_key: where the work order lies in the object store.
         objects: the object store.
@@ -76,15 +80,19 @@ def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) ->
     """
     use_threads(threads)
     order = WorkOrder.model_validate_json(objects.read(order_key))
-    notes = _ProgressNotes(objects=objects, key=f"{order.prefix}/progress.json")
-    try:
-        with TemporaryDirectory() as folder:
-            outcome = _attempt(order, objects, Path(folder), notes)
-    except Exception as error:  # noqa: BLE001 - whatever happens must reach the control plane as an outcome
-        kind = failure_kind(error, order)
-        _log.exception("attempt failed", run_id=order.run_id, epoch=order.epoch, kind=kind.value)
-        outcome = Outcome(failure=kind, message=_message(error))
-    objects.create(f"{order.prefix}/outcome.json", outcome.to_bytes())
+    with joined() as rank:
+        notes = _ProgressNotes(objects=objects, key=f"{order.prefix}/progress.json", is_silent=rank > 0)
+        try:
+            with TemporaryDirectory() as folder:
+                outcome = _attempt(order, objects, Path(folder), notes, rank)
+        except Exception as error:  # noqa: BLE001 - whatever happens must reach the control plane as an outcome
+            kind = failure_kind(error, order)
+            _log.exception("attempt failed", run_id=order.run_id, epoch=order.epoch, kind=kind.value)
+            outcome = Outcome(failure=kind, message=_message(error))
+    if outcome is None:
+        return None
+    if rank == 0:
+        objects.create(f"{order.prefix}/outcome.json", outcome.to_bytes())
     return outcome.failure
 
 
@@ -111,7 +119,10 @@ def _message(error: Exception) -> str:
     return str(error) if known else type(error).__name__
 
 
-def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_ProgressNotes") -> Outcome:
+def _attempt(
+    order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_ProgressNotes", rank: int
+) -> Outcome | None:
+    """Return how it ended; `None` on a rank that only helped to unlearn."""
     spec = order.spec
     if spec.run_id != order.run_id:
         raise PermanentError("the order's specification is not the run's")
@@ -136,6 +147,9 @@ def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_Prog
         previous=_previous_pathway(order, objects, problem),
         progress=notes.training,
     )
+    leave()
+    if rank > 0:
+        return None
     candidate = objects.create(f"{order.prefix}/candidate.safetensors", checkpoint.to_bytes(outcome.candidate.state))
     _store_pathway(order, objects, outcome)
     # 4. Measure what was stored
@@ -286,6 +300,7 @@ class _ProgressNotes:
 
     objects: ObjectStore
     key: str
+    is_silent: bool = False
     started: float = field(default_factory=time.monotonic)
     written: float = 0.0
     phase: str = ""
@@ -304,6 +319,8 @@ class _ProgressNotes:
         if phase != self.phase:
             self.phase, self.phase_started = phase, now
         elif now - self.written < PROGRESS_SECONDS:
+            return
+        if self.is_silent:
             return
         self.written = now
         share = (epoch * steps + step) / max(1, epochs * steps)

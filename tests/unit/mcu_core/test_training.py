@@ -227,6 +227,16 @@ def test_the_mean_gradient_does_not_depend_on_the_batches(problem: Problem, runt
         torch.testing.assert_close(parts[name], parameter.grad, atol=1e-6, rtol=1e-4)
 
 
+def test_a_compiled_training_is_the_same_training(problem: Problem, runtime: Runtime) -> None:
+    # `aot_eager` captures and differentiates as the real compiler does, and generates no code, which takes minutes
+    config = CONFIG.model_copy(update={"epochs": 1})
+    plain, compiled = (
+        train(each, problem.original, config) for each in (runtime, replace(runtime, compiler="aot_eager"))
+    )
+    for name, tensor in plain.params.items():
+        torch.testing.assert_close(compiled.params[name], tensor, atol=1e-4, rtol=1e-3)
+
+
 def test_any_torchvision_classifier_trains() -> None:
     architecture = ArchitectureConfig(
         name="torchvision:mobilenet_v3_small", classes=3, image_size=32, mean=(0.5,) * 3, std=(0.25,) * 3

@@ -67,6 +67,28 @@ def test_sweep_and_window_are_measured_in_one_pass() -> None:
     assert [len(call) for call in curve.calls] == [24, 1]
 
 
+def test_without_a_sweep_the_choice_costs_four_evaluations_beyond_the_end() -> None:
+    curve = Curve(lambda t: 0.8 + (0.86 - t))
+    choice = choose_point(curve, REFERENCES, SelectionConfig(sweep=False))
+    measured = [t for call in curve.calls for t in call]
+    assert len([t for t in measured if t < 1.0]) == 4
+    assert (choice.sweep, choice.region) == ((), ())
+
+
+def test_the_sweep_does_not_change_the_balanced_choice() -> None:
+    curve = Curve(lambda t: 0.8 + (0.9 - t) ** 3, lambda t: 1.0 - 0.1 * t**2)
+    choices = [choose_point(curve, REFERENCES, SelectionConfig(sweep=sweep)) for sweep in (True, False)]
+    assert choices[0].t == choices[1].t
+    assert choices[0].evaluated == choices[1].evaluated
+
+
+@pytest.mark.parametrize("policy", [PointPolicy.PRIVACY_FIRST, PointPolicy.UTILITY_FIRST])
+def test_without_a_sweep_every_policy_chooses_in_the_window(policy: PointPolicy) -> None:
+    curve = Curve(lambda t: 0.8 + 0.3 * (0.86 - t))
+    choice = choose_point(curve, REFERENCES, SelectionConfig(policy=policy, sweep=False))
+    assert choice.t in {point.t for point in choice.evaluated}
+
+
 def test_an_estimate_that_turns_out_worse_is_not_chosen() -> None:
     def forget(t: float) -> float:
         return 0.81 if abs(t - 1.0) < 1e-9 else 0.8 + (0.86 - t) + (0.5 if abs(t - 0.86) < 0.02 else 0.0)

@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from mcu_core.losses import cross_entropy
+from mcu_core.models import state_of
+from mcu_core.network import TrainedNetwork
+from mcu_core.packing import layout_of
+from mcu_core.runtime import Runtime
+from mcu_core.types import Problem, State
+
+
+def trained(runtime: Runtime, start: State) -> tuple[TrainedNetwork, torch.Tensor]:
+    names = frozenset(start.params)
+    layout = layout_of(start.params, names)
+    flat = layout.pack(start.params)
+    return TrainedNetwork(runtime, start.buffers, layout.views(flat), names), flat
+
+
+def test_its_outputs_are_those_of_the_weights_in_the_flat_tensor(problem: Problem, runtime: Runtime) -> None:
+    network, flat = trained(runtime, problem.original)
+    batch = runtime.reader.read(torch.arange(8))
+    plain = runtime.network().train()
+    for factor in (1.0, 0.5):
+        flat.mul_(factor)
+        scaled = {name: tensor * factor for name, tensor in problem.original.params.items()}
+        plain.load_state_dict({**scaled, **problem.original.buffers})
+        torch.testing.assert_close(network.forward(batch.images), plain(batch.images), atol=1e-4, rtol=1e-3)
+
+
+def test_only_what_moves_gets_a_gradient(problem: Problem, runtime: Runtime) -> None:
+    start = problem.original
+    layout = layout_of(start.params, frozenset({"head.bias"}))
+    views = layout.views(layout.pack(start.params))
+    network = TrainedNetwork(runtime, start.buffers, views, frozenset({"head.bias"}))
+    batch = runtime.reader.read(torch.arange(8))
+    (gradient,) = torch.autograd.grad(cross_entropy(network.forward(batch.images), batch), network.moving)
+    assert gradient.shape == start.params["head.bias"].shape
+    assert sum(parameter.requires_grad for parameter in network.moving) == 1
+
+
+def test_a_cumulative_average_still_counts_its_batches(runtime: Runtime) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(1, momentum=None), nn.Flatten(), nn.Linear(64, 3))
+    cumulative = replace(runtime, model=model)
+    network, _ = trained(cumulative, state_of(model))
+    first, second = (runtime.reader.read(rows).images for rows in (torch.arange(40), torch.arange(40, 80)))
+    for images in (first, second):
+        network.forward(images)
+        network.steps += 1
+    buffers = network.buffers()
+    assert int(buffers["0.num_batches_tracked"]) == 2
+    torch.testing.assert_close(buffers["0.running_mean"], (first.mean() + second.mean()).view(1) / 2)
+
+
+def test_a_network_without_batchnorm_has_no_buffers(runtime: Runtime) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    network, _ = trained(replace(runtime, model=model), state_of(model))
+    assert network.buffers() == {}
