@@ -4,16 +4,18 @@ import math
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mcu_core.config import Schedule, TrainConfig
+from mcu_core.config import Optimiser, Schedule, TrainConfig
+from mcu_core.curriculum import CurriculumBatches
 from mcu_core.data import Batches
-from mcu_core.errors import DivergedError
+from mcu_core.errors import ConfigurationError, DivergedError
 from mcu_core.runtime import Runtime
+from mcu_core.sophia import SophiaG, bartlett_estimate
 from mcu_core.types import Batch, Params, Phase, Progress, ProgressUpdate, State, ignore_progress
 
 DIVERGED_LOSS = 1e3
@@ -71,11 +73,12 @@ def minimise(
     after_epoch: AfterEpoch | None = None,
     progress: Progress = ignore_progress,
 ) -> State:
-    """Run SGD with momentum over seeded batches.
+    """Run SGD with momentum, or the optimiser that the configuration names, over seeded batches.
 
     g = (∂φ/∂θ) · ∇_φ L(φ(θ)) + λ θ;  v ← μ v + g;  θ ← θ - η v, on the tensors of the mask alone. Without a placement
-    φ is θ itself. The mask acts on the update, so momentum and weight decay leave the other tensors as they are, and
-    no gradient is computed for them. Mask and placement are all that MCU adds to a plain training.
+    φ is θ itself. See `build_optimiser` for AdamW and Sophia-G. The mask acts on the update, so momentum and weight
+    decay leave the other tensors as they are, and no gradient is computed for them. Mask and placement are all that MCU
+    adds to a plain training.
 
     Args:
         runtime: network, samples, device; neither they nor the global random state are changed.
@@ -95,8 +98,11 @@ def minimise(
         θ, where tensors off the mask are the ones of `start`, and the buffers as training left them.
 
     Raises:
+        ConfigurationError: the configuration asks for a curriculum, which this training does not have.
         DivergedError: a loss or a weight is not finite, or the mean loss of an epoch exceeds `DIVERGED_LOSS`.
     """
+    if config.curriculum_start < 1.0 and not isinstance(batches, CurriculumBatches):
+        raise ConfigurationError(f"train.curriculum_start must be 1 in the phase {phase.value}: it has no curriculum")
     descent = _Descent(runtime, start, loss, config, mask=mask, placement=placement)
     total = config.epochs * batches.steps
     with torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else []):
@@ -137,13 +143,7 @@ class _Descent:
         fixed = {name: tensor for name, tensor in start.params.items() if name not in self._leaves}
         self._place = placement or _identity(fixed)
         self._buffers = {name: tensor.clone() for name, tensor in start.buffers.items()}
-        self._optimiser = torch.optim.SGD(
-            list(self._leaves.values()),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            foreach=True,
-        )
+        self._optimiser = build_optimiser(list(self._leaves.values()), config)
         self._reset()
 
     def _reset(self) -> None:
@@ -157,6 +157,8 @@ class _Descent:
         moving = [point[name].requires_grad_() for name in self._leaves]
         logits = self._runtime.forward(self._network, point, self._buffers, batch)
         loss = self._loss(logits, batch)
+        if isinstance(self._optimiser, SophiaG) and self._optimiser.is_estimate_due:
+            self._optimiser.take_estimate(bartlett_estimate(logits, moving, factor, retain_graph=True))
         gradients = torch.autograd.grad(loss, moving)
         if factor is not None:
             gradients = torch._foreach_mul(gradients, factor)  # noqa: SLF001 - torch's multi-tensor names are all private
@@ -189,6 +191,31 @@ class _Descent:
             for name, tensor in start.params.items()
         }
         return State(params=params, buffers=self._buffers)
+
+
+def build_optimiser(leaves: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimiser that a configuration names; it changes the leaves in place.
+
+    SGD: v ← μ v + g + λ θ;  θ ← θ - η v.  ADAMW: β₁ = μ, β₂ = .999, ε = 1e-8, λ decoupled (arXiv 1711.05101, algorithm
+    2).  SOPHIA_G: β₁ = μ, λ decoupled; `sophia.SophiaG`, which wants an estimate of the curvature besides gradients.
+
+    Args:
+        leaves: what is trained.
+        config: the rule, η, μ and λ.
+
+    Returns:
+        Over one group of parameters, whose `lr` may be changed at every step.
+    """
+    rate, momentum, decay = config.learning_rate, config.momentum, config.weight_decay
+    match config.optimiser:
+        case Optimiser.SGD:
+            return torch.optim.SGD(leaves, lr=rate, momentum=momentum, weight_decay=decay, foreach=True)
+        case Optimiser.ADAMW:
+            return torch.optim.AdamW(leaves, lr=rate, betas=(momentum, 0.999), weight_decay=decay, foreach=True)
+        case Optimiser.SOPHIA_G:
+            return SophiaG(leaves, learning_rate=rate, momentum=momentum, weight_decay=decay)
+        case _:
+            assert_never(config.optimiser)
 
 
 def _outside(mask: Mask | None, leaves: Params) -> list[tuple[Tensor, Tensor, Tensor]]:

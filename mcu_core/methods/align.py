@@ -4,6 +4,7 @@ import torch
 
 from mcu_core.config import AlignConfig
 from mcu_core.data import MixedBatches
+from mcu_core.methods.easy_first import paced
 from mcu_core.objectives import bounded_loss
 from mcu_core.runtime import Runtime
 from mcu_core.training import minimise
@@ -38,8 +39,12 @@ def align(
 
     Source: ours.
     """
-    batches = MixedBatches(
-        reader=runtime.reader, forget=problem.forget, retain=problem.retain, size=config.train.batch_size
+    batches = paced(
+        problem,
+        [problem.forget, problem.retain],
+        lambda rows: MixedBatches(reader=runtime.reader, forget=rows[0], retain=rows[1], size=config.train.batch_size),
+        config.train,
+        runtime=runtime,
     )
     return minimise(
         runtime,
