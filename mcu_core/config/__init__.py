@@ -16,6 +16,7 @@ from mcu_core.config.base import (
     Setting,
     TrainConfig,
 )
+from mcu_core.config.connection import ConnectionConfig
 from mcu_core.config.methods import (
     AlignConfig,
     FinetuneConfig,
@@ -70,6 +71,7 @@ __all__ = [
     "BetaConfig",
     "BetaRule",
     "BoundedObjectiveConfig",
+    "ConnectionConfig",
     "CurveConfig",
     "FinetuneConfig",
     "FixedBetaConfig",
