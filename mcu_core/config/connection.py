@@ -27,7 +27,7 @@ class ConnectionConfig(Setting):
     """Of these, images of D_f and of D_t each whose features are compared, and images of D_t that are changed."""
     svc_samples: Annotated[int, Field(ge=2, le=10_000)] = 1000
     """Cap on members and on non-members of the attack at each point, each; it is fitted anew at every point."""
-    precision: Precision = Precision.FLOAT32
+    precision: Precision = Precision.AUTO
     """Arithmetic of the curve's training; what is measured is always measured in float32."""
     evaluation_batch: Annotated[int, Field(ge=1)] = 128
     """Images a forward pass without gradient."""

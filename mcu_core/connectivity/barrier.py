@@ -51,7 +51,7 @@ def deviation(positions: Sequence[float], values: Sequence[float]) -> Deviation:
     return Deviation(
         rise=highest,
         rise_at=positions[distances.index(highest)],
-        dip=-lowest,
+        dip=0.0 - lowest,  # -0.0 would be shown with its sign
         dip_at=positions[distances.index(lowest)],
         fluctuation=math.sqrt(sum(distance**2 for distance in distances) / len(distances)),
     )

@@ -114,6 +114,7 @@ def run_condition(
         "manifest": _digest(data.manifest.read_bytes()),
         "architecture": data.architecture.model_dump(mode="json"),
         "recipe": plan.recipe.model_dump(mode="json"),
+        "precision": str(resolve_precision(plan.config.precision, compute_device())),
         "seed": plan.seed,
     }
     model = models.build(data.architecture)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcu_core.config import ConnectionConfig, NegGradPlusConfig, TrainConfig
+from mcu_core.config import ConnectionConfig, NegGradPlusConfig, Precision, TrainConfig
 from mcu_core.connection.report import Connection
 from mcu_core.connection.study import NamedModel, study_connection
 from mcu_core.methods import unlearn
@@ -23,6 +23,7 @@ def small() -> ConnectionConfig:
         retain_images=48,
         test_images=40,
         similarity_images=20,
+        precision=Precision.FLOAT32,
         evaluation_batch=64,
     )
 

@@ -9,6 +9,7 @@ from mcu_core.config import (
     ConnectionConfig,
     NegGradPlusConfig,
     Optimiser,
+    Precision,
     RandomLabelConfig,
     RetrainConfig,
     TrainConfig,
@@ -40,6 +41,7 @@ CONFIG = ConnectionConfig(
     retain_images=40,
     test_images=40,
     similarity_images=20,
+    precision=Precision.FLOAT32,
 )
 PLAN = ConditionPlan(
     recipe=RetrainConfig(train=ONE_EPOCH),
