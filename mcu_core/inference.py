@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mcu_core.errors import DivergedError
@@ -42,6 +43,12 @@ def logits(runtime: Runtime, state: State, rows: Tensor) -> Tensor:
     if wrong:
         raise DivergedError(f"the model's output is not finite on {wrong} of {len(rows)} samples")
     return result.clone()  # a normal tensor again
+
+
+def sample_losses(runtime: Runtime, state: State, rows: Tensor) -> Tensor:
+    """Return each sample's cross-entropy in eval mode, float32 `[N]` on the CPU, in nats; errors as `logits`."""
+    labels = runtime.reader.data.labels[rows]
+    return functional.cross_entropy(logits(runtime, state, rows), labels, reduction="none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

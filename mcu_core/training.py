@@ -4,20 +4,22 @@ import math
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mcu_core.config import Schedule, TrainConfig
+from mcu_core.config import Optimiser, Schedule, TrainConfig
+from mcu_core.curriculum import CurriculumBatches
 from mcu_core.data import Batches
-from mcu_core.errors import DivergedError
+from mcu_core.errors import ConfigurationError, DivergedError
 from mcu_core.network import TrainedNetwork
 from mcu_core.packing import Layout, layout_of
 from mcu_core.parallel import agree_, average_, rank
 from mcu_core.replay import Replay
 from mcu_core.runtime import Runtime
+from mcu_core.sophia import SophiaG, bartlett_estimate
 from mcu_core.types import Batch, Params, Phase, Progress, ProgressUpdate, State, ignore_progress
 
 DIVERGED_LOSS = 1e3
@@ -90,11 +92,12 @@ def minimise(
     after_epoch: AfterEpoch | None = None,
     progress: Progress = ignore_progress,
 ) -> State:
-    """Run SGD with momentum over seeded batches.
+    """Run SGD with momentum, or the optimiser that the configuration names, over seeded batches.
 
     g = (∂φ/∂θ) · ∇_φ L(φ(θ)) + ∇R(θ) + λ θ;  v ← μ v + g;  θ ← θ - η v, on the tensors of the mask alone. Without a
-    placement φ is θ itself. The mask acts on the update, so momentum and weight decay leave the other tensors as they
-    are, and no gradient is computed for them. Mask and placement are all that MCU adds to a plain training.
+    placement φ is θ itself. See `build_optimiser` for AdamW and Sophia-G. The mask acts on the update, so momentum and
+    weight decay leave the other tensors as they are, and no gradient is computed for them. Mask and placement are all
+    that MCU adds to a plain training.
 
     Args:
         runtime: network, samples, device; neither they nor the global random state are changed.
@@ -115,8 +118,11 @@ def minimise(
         θ, where tensors off the mask are the ones of `start`, and the buffers as training left them.
 
     Raises:
+        ConfigurationError: the configuration asks for a curriculum, which this training does not have.
         DivergedError: a loss or a weight is not finite, or the mean loss of an epoch exceeds `DIVERGED_LOSS`.
     """
+    if config.curriculum_start < 1.0 and not isinstance(batches, CurriculumBatches):
+        raise ConfigurationError(f"train.curriculum_start must be 1 in the phase {phase.value}: it has no curriculum")
     descent = Descent(runtime, start, loss, config, mask=mask, placement=placement, penalty=penalty)
     total = config.epochs * batches.steps
     with torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else []):
@@ -171,10 +177,11 @@ class Descent:
         self._network = TrainedNetwork(runtime, start.buffers, self._layout.views(self._point), names)
         self._kept = _outside(mask, self._layout, self._leaf)
         self._rate = torch.zeros((), dtype=self._theta.dtype, device=self._theta.device)
-        self._optimiser = _optimiser(self._leaf, self._rate, config)
+        self._optimiser = build_optimiser(self._leaf, self._rate, config)
         self._total_loss = torch.zeros((), dtype=torch.float64, device=runtime.device)
         self._right = torch.zeros((), dtype=torch.int64, device=runtime.device)
-        self._update = Replay(self._compute, runtime.device) if runtime.device.type == "cuda" else self._compute
+        can_record = runtime.device.type == "cuda" and config.optimiser is not Optimiser.SOPHIA_G
+        self._update = Replay(self._compute, runtime.device) if can_record else self._compute
         self._reset()
 
     def _reset(self) -> None:
@@ -198,6 +205,8 @@ class Descent:
         factor = None if self._place is None else self._place.write(self._theta, self._point)
         logits = self._network.forward(batch.images)
         loss = self._loss(logits, batch)
+        if isinstance(self._optimiser, SophiaG) and self._optimiser.is_estimate_due:
+            self._optimiser.take_estimate([self._curvature(logits, factor)])
         gradients = torch.autograd.grad(loss, self._network.moving)
         torch._foreach_copy_(self._gradients, gradients)
         if factor is not None:
@@ -211,6 +220,14 @@ class Descent:
             self._leaf.copy_(torch.where(moves, self._leaf, before))
         self._total_loss += loss.detach()
         self._right += (logits.detach().argmax(dim=1) == batch.labels).sum()
+
+    def _curvature(self, logits: Tensor, factor: Tensor | None) -> Tensor:
+        """Return the estimated diagonal of the curvature, laid out as the leaf is."""
+        estimate = torch.zeros_like(self._leaf)
+        parts = bartlett_estimate(logits, self._network.moving, factor, retain_graph=True)
+        torch._foreach_copy_(list(self._layout.views(estimate).values()), parts)
+        average_(estimate)
+        return estimate
 
     def end_epoch(self, index: int) -> Epoch:
         """Return what the epoch `index` showed and begin the next; all ranks get the same answer."""
@@ -235,13 +252,30 @@ class Descent:
         return State(params=params, buffers=self._network.buffers())
 
 
-def _optimiser(leaf: Tensor, rate: Tensor, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the rule that changes `leaf` by its `.grad`.
+def build_optimiser(leaf: Tensor, rate: Tensor, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the rule that changes a leaf by its `.grad`, in place.
 
-    Its state and its learning rate must be tensors on the leaf's device, changed in place: a CUDA graph repeats no
-    Python.
+    SGD: v ← μ v + g + λ θ;  θ ← θ - η v.  ADAMW: β₁ = μ, β₂ = .999, ε = 1e-8, λ decoupled (arXiv 1711.05101, algorithm
+    2).  SOPHIA_G: β₁ = μ, λ decoupled; `sophia.SophiaG`, which wants an estimate of the curvature besides gradients.
+
+    Args:
+        leaf: what is trained.
+        rate: η, a scalar that is changed in place before each step: a CUDA graph repeats no Python.
+        config: the rule, μ and λ.
+
+    Returns:
+        The optimiser, its state on the device of the leaf.
     """
-    return torch.optim.SGD([leaf], lr=rate, momentum=config.momentum, weight_decay=config.weight_decay, fused=True)
+    momentum, decay = config.momentum, config.weight_decay
+    match config.optimiser:
+        case Optimiser.SGD:
+            return torch.optim.SGD([leaf], lr=rate, momentum=momentum, weight_decay=decay, fused=True)
+        case Optimiser.ADAMW:
+            return torch.optim.AdamW([leaf], lr=rate, betas=(momentum, 0.999), weight_decay=decay, fused=True)
+        case Optimiser.SOPHIA_G:
+            return SophiaG([leaf], learning_rate=rate, momentum=momentum, weight_decay=decay)
+        case _:
+            assert_never(config.optimiser)
 
 
 def _outside(mask: Mask | None, layout: Layout, leaf: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, manifests, models, serving, tickets
+from service.cli import bench, connect, manifests, models, serving, tickets
 from service.demo import demo
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app.command("list")(tickets.list_tickets)
 app.command()(tickets.cancel)
 app.command()(tickets.report)
 app.command()(bench.bench)
+app.command()(connect.connect)
+app.command()(connect.connect_study)
 app.add_typer(models.app, name="model")
 app.add_typer(manifests.app, name="manifest")
 

@@ -17,6 +17,7 @@ from mcu_core.config.base import (
     Setting,
     TrainConfig,
 )
+from mcu_core.config.connection import ConnectionConfig
 from mcu_core.config.methods import (
     AlignConfig,
     BadTeacherConfig,
@@ -78,6 +79,7 @@ __all__ = [
     "BetaConfig",
     "BetaRule",
     "BoundedObjectiveConfig",
+    "ConnectionConfig",
     "Criterion",
     "CurveConfig",
     "FinetuneConfig",

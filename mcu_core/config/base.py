@@ -94,3 +94,6 @@ class TrainConfig(Setting):
     schedule: Schedule = Schedule.CONSTANT
     optimiser: Optimiser = Optimiser.SGD
     augmentation: Augmentation = Augmentation.NONE
+    curriculum_start: PositiveFraction = 1.0
+    """Share of the samples, those that the original finds easiest, that the first epoch draws from; it grows linearly
+    to all in the last. 1 is no curriculum. Methods that start at the original know one; other trainings refuse it."""

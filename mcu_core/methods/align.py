@@ -4,6 +4,7 @@ import torch
 
 from mcu_core.config import AlignConfig
 from mcu_core.data import MixedBatches, subsample
+from mcu_core.methods.easy_first import paced
 from mcu_core.objectives import bounded_loss
 from mcu_core.runtime import Runtime
 from mcu_core.training import minimise
@@ -39,12 +40,18 @@ def align(
     Source: ours.
     """
     share = max(1, round(config.retain_share * len(problem.retain)))
-    batches = MixedBatches(
-        reader=runtime.reader,
-        forget=problem.forget,
-        retain=subsample(problem.retain, share, rng),
-        size=config.train.batch_size,
-        forget_share=config.forget_share,
+    batches = paced(
+        problem,
+        [problem.forget, subsample(problem.retain, share, rng)],
+        lambda rows: MixedBatches(
+            reader=runtime.reader,
+            forget=rows[0],
+            retain=rows[1],
+            size=config.train.batch_size,
+            forget_share=config.forget_share,
+        ),
+        config.train,
+        runtime=runtime,
     )
     return minimise(
         runtime,

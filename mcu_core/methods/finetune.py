@@ -5,6 +5,7 @@ import torch
 from mcu_core.config import FinetuneConfig
 from mcu_core.data import PlainBatches
 from mcu_core.losses import cross_entropy
+from mcu_core.methods.easy_first import paced
 from mcu_core.runtime import Runtime
 from mcu_core.training import minimise
 from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
@@ -41,7 +42,13 @@ def finetune(
         runtime,
         problem.original,
         cross_entropy,
-        PlainBatches(reader=runtime.reader, rows=problem.retain, size=config.train.batch_size),
+        paced(
+            problem,
+            [problem.retain],
+            lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
+            config.train,
+            runtime=runtime,
+        ),
         config.train,
         rng=rng,
         phase=Phase.PRE_UNLEARN,

@@ -6,6 +6,7 @@ from mcu_core.config import GradientAscentConfig
 from mcu_core.data import PlainBatches
 from mcu_core.inference import unseen_accuracy
 from mcu_core.losses import cross_entropy
+from mcu_core.methods.easy_first import paced
 from mcu_core.runtime import Runtime
 from mcu_core.training import Epoch, minimise
 from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
@@ -50,7 +51,13 @@ def gradient_ascent(
         runtime,
         problem.original,
         lambda logits, batch: -cross_entropy(logits, batch),
-        PlainBatches(reader=runtime.reader, rows=problem.forget, size=config.train.batch_size),
+        paced(
+            problem,
+            [problem.forget],
+            lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
+            config.train,
+            runtime=runtime,
+        ),
         config.train,
         rng=rng,
         phase=Phase.PRE_UNLEARN,

@@ -5,6 +5,7 @@ import torch
 from mcu_core.config import NegTaskVectorConfig
 from mcu_core.data import PlainBatches
 from mcu_core.losses import cross_entropy
+from mcu_core.methods.easy_first import paced
 from mcu_core.params import extrapolate
 from mcu_core.runtime import Runtime
 from mcu_core.training import minimise
@@ -42,7 +43,13 @@ def neg_task_vector(
         runtime,
         problem.original,
         cross_entropy,
-        PlainBatches(reader=runtime.reader, rows=problem.forget, size=config.train.batch_size),
+        paced(
+            problem,
+            [problem.forget],
+            lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
+            config.train,
+            runtime=runtime,
+        ),
         config.train,
         rng=rng,
         phase=Phase.PRE_UNLEARN,

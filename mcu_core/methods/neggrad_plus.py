@@ -6,6 +6,7 @@ from torch import Tensor
 from mcu_core.config import NegGradPlusConfig
 from mcu_core.data import MixedBatches
 from mcu_core.losses import ascend_and_descend
+from mcu_core.methods.easy_first import paced
 from mcu_core.runtime import Runtime
 from mcu_core.training import minimise
 from mcu_core.types import Batch, Phase, Problem, Progress, State, ignore_progress
@@ -43,8 +44,12 @@ def neggrad_plus(
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         return ascend_and_descend(logits, batch, config.beta)
 
-    batches = MixedBatches(
-        reader=runtime.reader, forget=problem.forget, retain=problem.retain, size=config.train.batch_size
+    batches = paced(
+        problem,
+        [problem.forget, problem.retain],
+        lambda rows: MixedBatches(reader=runtime.reader, forget=rows[0], retain=rows[1], size=config.train.batch_size),
+        config.train,
+        runtime=runtime,
     )
     return minimise(
         runtime,

@@ -5,6 +5,7 @@ import torch
 from mcu_core.config import RandomLabelConfig, SalUnConfig
 from mcu_core.data import RelabelledBatches
 from mcu_core.losses import cross_entropy
+from mcu_core.methods.easy_first import paced
 from mcu_core.runtime import Runtime
 from mcu_core.training import Mask, minimise
 from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
@@ -50,12 +51,18 @@ def train_on_random_labels(
     progress: Progress,
 ) -> State:
     """Train as `random_label` does, on the parameters of a mask alone; `None` moves all."""
-    batches = RelabelledBatches(
-        reader=runtime.reader,
-        forget=problem.forget,
-        retain=problem.retain,
-        size=config.train.batch_size,
-        labels=config.labels,
+    batches = paced(
+        problem,
+        [problem.forget, problem.retain],
+        lambda rows: RelabelledBatches(
+            reader=runtime.reader,
+            forget=rows[0],
+            retain=rows[1],
+            size=config.train.batch_size,
+            labels=config.labels,
+        ),
+        config.train,
+        runtime=runtime,
     )
     return minimise(
         runtime,

@@ -69,7 +69,7 @@ def submit(
     """
     if not sample_ids and file is None:
         raise typer.BadParameter("name sample ids, or give --file (`-` reads standard input)", param_hint="SAMPLE_IDS")
-    ids = [*(sample_ids or []), *(_read_ids(file) if file else [])]
+    ids = [*(sample_ids or []), *(read_ids(file) if file else [])]
     with told_errors(as_json=as_json), connect(address) as client:
         request = deletion_pb.SubmitTicketRequest(
             request_id=request_id or str(uuid.uuid4()),
@@ -224,7 +224,8 @@ def _watch(client: Client, ticket_id: str, *, as_json: bool) -> None:
         raise typer.Exit(EXIT_NOT_SUCCEEDED)
 
 
-def _read_ids(file: Path) -> list[str]:
+def read_ids(file: Path) -> list[str]:
+    """Read ids from a file, one a line; `-` is standard input."""
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = content.decode("utf-8-sig")

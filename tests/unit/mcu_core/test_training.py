@@ -1,22 +1,25 @@
 import math
 from dataclasses import replace
+from itertools import repeat
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcu_core.config import ArchitectureConfig, Schedule, TrainConfig
+from mcu_core.config import ArchitectureConfig, Optimiser, Schedule, TrainConfig
+from mcu_core.connectivity.bezier import place_on_curve
 from mcu_core.data import PlainBatches
 from mcu_core.errors import DivergedError
 from mcu_core.losses import cross_entropy
-from mcu_core.models import state_of
+from mcu_core.models import initialise, state_of
 from mcu_core.runtime import Runtime, stream
 from mcu_core.training import Epoch, learning_rate, mean_gradient, minimise
 from mcu_core.types import Batch, Phase, Problem, ProgressUpdate, State
-from tests.cases import tiny_data, tiny_runtime
+from tests.cases import TINY, tiny_data, tiny_runtime
 
 CONFIG = TrainConfig(epochs=2, learning_rate=0.05, momentum=0.9, weight_decay=0.01, batch_size=40)
+every_optimiser = pytest.mark.parametrize("optimiser", list(Optimiser))
 
 
 def batches(runtime: Runtime, size: int = 40) -> PlainBatches:
@@ -62,21 +65,25 @@ def test_it_does_what_torch_does_to_a_module(problem: Problem, runtime: Runtime)
         torch.testing.assert_close(tensor, expected.buffers[name], atol=1e-4, rtol=1e-3)
 
 
+@every_optimiser
 def test_tensors_off_the_mask_are_bit_identical_with_momentum_and_weight_decay(
-    problem: Problem, runtime: Runtime
+    problem: Problem, runtime: Runtime, optimiser: Optimiser
 ) -> None:
     mask = frozenset(name for name in problem.original.params if "conv2" in name)
-    trained = train(runtime, problem.original, mask=mask)
+    config = CONFIG.model_copy(update={"optimiser": optimiser, "learning_rate": 0.002})
+    trained = train(runtime, problem.original, config, mask=mask)
     for name, tensor in trained.params.items():
         assert torch.equal(tensor, problem.original.params[name]) == (name not in mask)
 
 
+@every_optimiser
 def test_elements_off_the_mask_are_bit_identical_with_momentum_and_weight_decay(
-    problem: Problem, runtime: Runtime
+    problem: Problem, runtime: Runtime, optimiser: Optimiser
 ) -> None:
     rng = torch.Generator().manual_seed(0)
     mask = {name: torch.rand(tensor.shape, generator=rng) < 0.5 for name, tensor in problem.original.params.items()}
-    trained = train(runtime, problem.original, mask=mask)
+    config = CONFIG.model_copy(update={"optimiser": optimiser, "learning_rate": 0.002})
+    trained = train(runtime, problem.original, config, mask=mask)
     moved = {name: tensor != problem.original.params[name] for name, tensor in trained.params.items()}
     assert not any(bool((moved[name] & ~mask[name]).any()) for name in mask)
     share = sum(int(part.sum()) for part in moved.values()) / sum(int(part.sum()) for part in mask.values())
@@ -104,6 +111,82 @@ def test_a_penalty_leaves_what_is_off_the_mask(problem: Problem, runtime: Runtim
     before, after = problem.original.params, trained.params
     assert [name for name in before if not torch.equal(before[name], after[name])] == ["head.bias"]
     assert (after["head.bias"] == before["head.bias"]).tolist() == [False, True, False]
+
+
+@every_optimiser
+def test_every_optimiser_lowers_the_loss(problem: Problem, runtime: Runtime, optimiser: Optimiser) -> None:
+    seen: list[float] = []
+
+    def after(epoch: Epoch) -> bool:
+        seen.append(epoch.loss)
+        return False
+
+    config = TrainConfig(epochs=4, learning_rate=0.002, weight_decay=0.0, batch_size=40, optimiser=optimiser)
+    train(runtime, initialise(TINY, 0), config, after_epoch=after)
+    assert seen[-1] < 0.95 * seen[0]
+
+
+@every_optimiser
+def test_every_optimiser_gives_the_same_bits_for_the_same_seed(
+    problem: Problem, runtime: Runtime, optimiser: Optimiser
+) -> None:
+    config = CONFIG.model_copy(update={"optimiser": optimiser, "learning_rate": 0.002})
+    first = train(runtime, problem.original, config)
+    torch.rand(3)  # the global random state plays no part, also where labels are sampled
+    assert equal(first, train(runtime, problem.original, config))
+
+
+def test_adamw_does_what_torch_does_to_a_module(problem: Problem, runtime: Runtime) -> None:
+    config = CONFIG.model_copy(update={"optimiser": Optimiser.ADAMW, "learning_rate": 0.001, "epochs": 1})
+    trained = train(runtime, problem.original, config)
+    network = runtime.network().train()
+    network.load_state_dict({**problem.original.params, **problem.original.buffers})
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.001, betas=(0.9, 0.999), weight_decay=0.01)
+    rng = stream(0, "test")
+    torch.randint(2**62, (), generator=rng)  # the seed of dropout
+    for batch in batches(runtime).draw(rng):
+        optimiser.zero_grad()
+        functional.cross_entropy(network(batch.images), batch.labels).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    for name, tensor in state_of(network).params.items():
+        # Adam divides by the gradient's size, so that rounding of a gradient near 0 moves an element by a step.
+        assert float((trained.params[name] - tensor).abs().mean()) < 1e-4
+
+
+def test_sophia_trains_a_control_point_like_its_slow_version(problem: Problem, runtime: Runtime) -> None:
+    factor = torch.tensor(0.375)  # 2 t (1 - t) at t = ¼
+    nothing = {name: torch.zeros_like(tensor) for name, tensor in problem.original.params.items()}
+    scaled = place_on_curve(nothing, problem.original.params, nothing, repeat(torch.tensor(0.25)))
+    config = TrainConfig(epochs=1, learning_rate=0.003, weight_decay=0.02, batch_size=40, optimiser=Optimiser.SOPHIA_G)
+    trained = train(runtime, problem.original, config, placement=scaled)
+    network = runtime.network().train()
+    leaves = {name: tensor.clone() for name, tensor in problem.original.params.items()}
+    buffers = {name: tensor.clone() for name, tensor in problem.original.buffers.items()}
+    mean = {name: torch.zeros_like(tensor) for name, tensor in leaves.items()}
+    curvature: dict[str, Tensor] = {}
+    rng = stream(0, "test")
+    seed = int(torch.randint(2**62, (), generator=rng))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for batch in batches(runtime).draw(rng):
+            point = {name: (factor * tensor).detach().requires_grad_() for name, tensor in leaves.items()}
+            logits = runtime.forward(network, point, buffers, batch)
+            if not curvature:  # three steps: only the first estimates
+                labels = torch.multinomial(logits.detach().softmax(dim=1), 1).squeeze(1)
+                sampled = torch.autograd.grad(
+                    functional.cross_entropy(logits, labels), list(point.values()), retain_graph=True
+                )
+                curvature = {
+                    name: 0.01 * len(labels) * (factor * part) ** 2 for name, part in zip(point, sampled, strict=True)
+                }
+            gradients = torch.autograd.grad(functional.cross_entropy(logits, batch.labels), list(point.values()))
+            for name, gradient in zip(point, gradients, strict=True):
+                mean[name] = 0.9 * mean[name] + 0.1 * factor * gradient
+                step = (mean[name] / (0.05 * curvature[name]).clamp_min(1e-12)).clamp(-1, 1)
+                leaves[name] = leaves[name] * (1 - 0.003 * 0.02) - 0.003 * step
+    apart = torch.cat([(trained.params[name] - tensor).abs().flatten() for name, tensor in leaves.items()])
+    # A step is nearly always clipped, so that where a gradient is about 0 its rounding decides the step's sign.
+    assert float((apart < 1e-6).float().mean()) > 0.97
 
 
 def test_the_same_seed_gives_the_same_bits(problem: Problem, runtime: Runtime) -> None:

@@ -6,12 +6,25 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from mcu_core.config import MethodConfig
+from mcu_core.config import (
+    AlignConfig,
+    FinetuneConfig,
+    GradientAscentConfig,
+    MethodConfig,
+    NegGradPlusConfig,
+    NegTaskVectorConfig,
+    Optimiser,
+    RandomLabelConfig,
+    SalUnConfig,
+    SsdConfig,
+)
 from mcu_core.inference import accuracy, reestimate_batchnorm
+from mcu_core.masks import select_elements
 from mcu_core.methods import name_of, unlearn
 from mcu_core.models import state_of
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import Problem, ProgressUpdate, State
+from mcu_core.training import mean_gradient
+from mcu_core.types import Phase, Problem, ProgressUpdate, State
 from tests.cases import METHODS, MethodCase, tiny_runtime
 
 Run = Callable[[MethodCase], State]
@@ -29,6 +42,11 @@ def run(problem: Problem) -> Run:
     return cached
 
 
+PACED = (
+    *(FinetuneConfig, RandomLabelConfig, GradientAscentConfig, NegGradPlusConfig, SalUnConfig),
+    *(NegTaskVectorConfig, AlignConfig),
+)
+"""Methods that a curriculum may pace."""
 each = pytest.mark.parametrize("case", METHODS, ids=[case.name for case in METHODS])
 
 
@@ -91,3 +109,21 @@ def test_the_configuration_survives_json(case: MethodCase) -> None:
     adapter: TypeAdapter[MethodConfig] = TypeAdapter(MethodConfig)
     assert adapter.validate_json(adapter.dump_json(case.config)) == case.config
     assert name_of(case.config)
+
+
+@pytest.mark.parametrize("optimiser", list(Optimiser))
+@each
+def test_every_method_runs_with_every_optimiser_and_a_curriculum_where_it_has_one(
+    problem: Problem, runtime: Runtime, case: MethodCase, optimiser: Optimiser
+) -> None:
+    if isinstance(case.config, SsdConfig):
+        return  # nothing is trained
+    start = 0.5 if isinstance(case.config, PACED) else 1.0
+    changes = {"optimiser": optimiser, "epochs": 2, "learning_rate": 0.002, "curriculum_start": start}
+    config = case.config.model_copy(update={"train": case.config.train.model_copy(update=changes)})
+    state = unlearn(problem, config, stream(1, "test"), runtime=runtime)
+    assert any(not torch.equal(tensor, problem.original.params[name]) for name, tensor in state.params.items())
+    if isinstance(config, SalUnConfig):
+        gradient = mean_gradient(runtime, problem.original, problem.forget, phase=Phase.MASK)
+        for name, moves in select_elements(gradient, config.keep).items():
+            assert torch.equal(state.params[name][~moves], problem.original.params[name][~moves])

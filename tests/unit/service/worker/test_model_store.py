@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mcu_core import checkpoint
+from mcu_core.errors import CheckpointError
+from mcu_core.types import State
+from service.worker.model_store import ModelStore
+
+KEY = {"data": "0" * 64, "seed": 1}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(folder=tmp_path / "models")
+
+
+def trained() -> State:
+    return State(params={"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, buffers={})
+
+
+def never() -> State:
+    raise AssertionError("trained although it is in the store")
+
+
+def interrupted() -> State:
+    raise KeyboardInterrupt
+
+
+def test_a_model_is_made_once(store: ModelStore) -> None:
+    model = nn.Linear(3, 2)
+    made = store.get(KEY, model, trained)
+    again = store.get(dict(reversed(KEY.items())), model, never)
+    assert checkpoint.digest(made) == checkpoint.digest(again) == checkpoint.digest(trained())
+
+
+def test_another_key_is_another_model(store: ModelStore) -> None:
+    model = nn.Linear(3, 2)
+    calls: list[None] = []
+
+    def counted() -> State:
+        calls.append(None)
+        return trained()
+
+    for seed in (1, 2, 1):
+        store.get({**KEY, "seed": seed}, model, counted)
+    assert len(calls) == 2
+
+
+def test_an_interrupted_training_leaves_no_model(store: ModelStore) -> None:
+    model = nn.Linear(3, 2)
+    with pytest.raises(KeyboardInterrupt):
+        store.get(KEY, model, interrupted)
+    assert checkpoint.digest(store.get(KEY, model, trained)) == checkpoint.digest(trained())
+
+
+def test_a_damaged_file_is_refused(store: ModelStore) -> None:
+    model = nn.Linear(3, 2)
+    store.get(KEY, model, trained)
+    (weights,) = store.folder.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CheckpointError):
+        store.get(KEY, model, never)
