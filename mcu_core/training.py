@@ -82,8 +82,8 @@ def minimise(
         start: where θ and the buffers begin.
         loss: of the logits of one batch, computed in train mode.
         batches: what an epoch reads.
-        config: epochs, η and its schedule, μ, λ.
-        rng: orders the batches and seeds dropout.
+        config: epochs, η and its schedule, μ, λ, augmentation.
+        rng: orders the batches, draws the views of augmented images, seeds dropout.
         phase: named in progress.
         lower: the setting that a diverged training should lower, for the message.
         mask: names of the tensors that move; `None` moves all.
@@ -102,7 +102,7 @@ def minimise(
     with torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         for index in range(config.epochs):
-            for step, batch in enumerate(batches.draw(rng)):
+            for step, batch in enumerate(batches.draw(rng, config.augmentation)):
                 descent.step(batch, learning_rate(config, index * batches.steps + step, total))
                 progress(
                     ProgressUpdate(phase=phase, epoch=index, epochs=config.epochs, step=step + 1, steps=batches.steps)
