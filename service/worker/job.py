@@ -36,6 +36,7 @@ from service.domain.run import (
     resolution_key,
 )
 from service.errors import BaselineMismatchError, PermanentError, TemporaryError
+from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
@@ -56,7 +57,9 @@ LIMITATIONS = (
 _log = structlog.get_logger()
 
 
-def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) -> FailureKind | None:
+def work(
+    order_key: str, objects: ObjectStore, *, decoded: PixelCache, threads: int | None = None
+) -> FailureKind | None:
     """Do one attempt.
 
     1. Read the order, the rows, the manifest and the base model, all checked against their digests.
@@ -69,17 +72,18 @@ def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) ->
     Args:
         order_key: where the work order lies in the object store.
         objects: the object store.
+        decoded: keeps decoded images for later attempts and runs of the lineage.
         threads: CPU threads; `None` takes the idle cores.
 
     Returns:
         `None` when a candidate was judged, whatever the verdict, else the kind of failure.
     """
-    use_threads(threads)
+    threads = use_threads(threads)
     order = WorkOrder.model_validate_json(objects.read(order_key))
     notes = _ProgressNotes(objects=objects, key=f"{order.prefix}/progress.json")
     try:
         with TemporaryDirectory() as folder:
-            outcome = _attempt(order, objects, Path(folder), notes)
+            outcome = _attempt(order, objects, Path(folder), notes, decoded=decoded, threads=threads)
     except Exception as error:  # noqa: BLE001 - whatever happens must reach the control plane as an outcome
         kind = failure_kind(error, order)
         _log.exception("attempt failed", run_id=order.run_id, epoch=order.epoch, kind=kind.value)
@@ -111,7 +115,15 @@ def _message(error: Exception) -> str:
     return str(error) if known else type(error).__name__
 
 
-def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_ProgressNotes") -> Outcome:
+def _attempt(
+    order: WorkOrder,
+    objects: ObjectStore,
+    folder: Path,
+    notes: "_ProgressNotes",
+    *,
+    decoded: PixelCache,
+    threads: int,
+) -> Outcome:
     spec = order.spec
     if spec.run_id != order.run_id:
         raise PermanentError("the order's specification is not the run's")
@@ -123,8 +135,14 @@ def _attempt(order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_Prog
     objects.download(manifest_key(spec.manifest_digest), manifest)
     base = objects.read(weights_key(spec.lineage, spec.base_release))
     # 2. Samples
-    left_out = (*resolution.forgotten_before, *resolution.held)
-    samples = decode(manifest, spec.architecture, left_out=left_out, progress=notes.decoding)
+    samples = decode(
+        manifest,
+        spec.architecture,
+        folder=decoded.folder(spec.lineage, spec.manifest_digest),
+        left_out=(*resolution.forgotten_before, *resolution.held),
+        threads=threads,
+        progress=notes.decoding,
+    )
     problem, sealed = pose(order, resolution, samples, base)
     _require_baseline(order, problem)
     # 3. Unlearn
@@ -169,7 +187,7 @@ def pose(
     spec = order.spec
     forget = samples.positions(resolution.forget)
     train = torch.from_numpy(samples.train)
-    is_retain = torch.ones(len(samples.rows), dtype=torch.bool)
+    is_retain = torch.ones(len(samples.readable), dtype=torch.bool)
     is_retain[forget] = False
     heldout = split_heldout(samples.heldout_subjects, bytes.fromhex(order.split_key), spec.config.heldout)
     heldout_positions = torch.from_numpy(samples.heldout)
