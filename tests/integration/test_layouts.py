@@ -12,7 +12,7 @@ from mcu_core.config import ArchitectureConfig, Augmentation, RetrainConfig, Tra
 from mcu_core.data import BatchReader
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
-from service.__main__ import app
+from service.cli.manifests import app
 from service.worker.samples import DecodedSamples, decode
 from tests.layouts import CLASSES, HELD_OUT, lay_out_cifar10, lay_out_imagenet, lay_out_tiny_imagenet
 
@@ -33,7 +33,7 @@ def built(name: str, folder: Path) -> DecodedSamples:
     lay_out, size, _ = LAYOUTS[name]
     lay_out(folder / name)
     manifest = folder / "manifest.parquet"
-    done = CliRunner().invoke(app, ["manifest", "build", str(folder / name), "--out", str(manifest), "--json"])
+    done = CliRunner().invoke(app, ["build", str(folder / name), "--out", str(manifest), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["heldout"] == HELD_OUT * CLASSES
     return decode(manifest, architecture(size), folder=folder / "decoded", threads=2)
