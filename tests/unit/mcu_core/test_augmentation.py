@@ -81,12 +81,13 @@ def test_an_image_into_which_no_box_fits_is_taken_whole() -> None:
     assert boxes.tolist() == [[0, 0, 1, 60]] * 20
 
 
-def test_a_resized_crop_is_torchvisions_of_the_box_that_was_drawn() -> None:
+@pytest.mark.parametrize("size", [5, 12, 16, 40])
+def test_a_resized_crop_is_torchvisions_of_the_box_that_was_drawn(size: int) -> None:
     images = noise()
     rng = seeded(5)
-    views = augment(images, Augmentation.RESIZED_CROP_FLIP, 12, seeded(5))
+    views = augment(images, Augmentation.RESIZED_CROP_FLIP, size, seeded(5))
     for image, box, view in zip(images, draw_boxes(40, 16, 16, rng).tolist(), views, strict=True):
-        expected = transforms.resized_crop(image, *box, [12, 12], antialias=True)
+        expected = transforms.resized_crop(image, *box, [size, size], antialias=True)
         assert torch.equal(view, expected) or torch.equal(view, transforms.horizontal_flip(expected))
 
 
