@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mcu_core.config import Augmentation
 from mcu_core.data import Batches
 from mcu_core.types import Batch
 
@@ -30,11 +31,11 @@ class CurriculumBatches:
         """Return the number of batches an epoch, the same in all epochs."""
         return self.stages[0].steps
 
-    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+    def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield the next epoch."""
         index = min(self.drawn, len(self.stages) - 1)
         self.drawn += 1
-        for batch in self.stages[index].draw(rng):
+        for batch in self.stages[index].draw(rng, augmentation):
             if batch.forget_indices is None:
                 yield batch
             else:

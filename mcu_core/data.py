@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mcu_core.config import ArchitectureConfig, WrongLabels
+from mcu_core.augmentation import augment
+from mcu_core.config import ArchitectureConfig, Augmentation, WrongLabels
 from mcu_core.errors import DataError
 from mcu_core.parallel import share
 from mcu_core.types import Batch, ImageData
@@ -19,15 +20,15 @@ from mcu_core.types import Batch, ImageData
 class BatchReader:
     """Turns positions into normalised images: (x / 255 - mean) / std per channel, resized where needed.
 
-    This is the test transform and, since nothing is augmented yet, the training transform as well.
+    This is the test transform. Training reads through a `View`, which may augment first.
     """
 
     data: ImageData
     architecture: ArchitectureConfig
     device: torch.device
 
-    def read(self, rows: Tensor, *, forget_count: int = 0) -> Batch:
-        """Return the samples at `rows`, int64 `[B]`, in that order.
+    def read(self, rows: Tensor, *, forget_count: int = 0, view: "View | None" = None) -> Batch:
+        """Return the samples at `rows`, int64 `[B]`, in that order; without a view they are not augmented.
 
         Raises:
             DataError: the samples have another number of channels than the architecture takes.
@@ -35,14 +36,27 @@ class BatchReader:
         channels = self.data.images.shape[1]
         if channels != self.architecture.channels:
             raise DataError(f"samples have {channels} channels, the architecture takes {self.architecture.channels}")
-        images = self.data.images[rows].to(self.device).float()
         size = self.architecture.image_size
+        # Six to ten times faster than an index in brackets.
+        pixels = self.data.images.index_select(0, rows.to(self.data.images.device)).to(self.device)
+        if view is not None:
+            pixels = augment(pixels, view.augmentation, size, view.rng)
+        images = pixels.float()
         if images.shape[2:] != (size, size):
             images = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
         std = torch.tensor(self.architecture.std, device=self.device).view(1, -1, 1, 1)
         mean = torch.tensor(self.architecture.mean, device=self.device).view(1, -1, 1, 1)
-        images = ((images / 255.0 - mean) / std).contiguous(memory_format=torch.channels_last)
+        images = images.div_(255.0).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
         return Batch(images=images, labels=self.data.labels[rows].to(self.device), forget_count=forget_count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """How training sees the images that it reads."""
+
+    augmentation: Augmentation
+    rng: torch.Generator
+    """Draws every image's own view."""
 
 
 class Batches(Protocol):
@@ -52,8 +66,8 @@ class Batches(Protocol):
     def steps(self) -> int:
         """Return the number of batches an epoch."""
 
-    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
-        """Yield one epoch in a new random order."""
+    def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
+        """Yield one epoch in a new random order, of augmented images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,10 +89,11 @@ class PlainBatches:
         """Return ceil(N / size)."""
         return math.ceil(len(self.rows) / self.size)
 
-    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+    def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield one epoch."""
+        view = View(augmentation=augmentation, rng=rng)
         for rows in _deal(self.rows, self.steps, rng):
-            yield self.reader.read(share(rows))
+            yield self.reader.read(share(rows), view=view)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,8 +129,9 @@ class MixedBatches:
         """Return the forget rows of a batch whose share is given."""
         return max(1, round((self.forget_share or 0.0) * self.size))
 
-    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+    def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield one epoch."""
+        view = View(augmentation=augmentation, rng=rng)
         steps = self.steps
         natural = math.ceil(len(self.forget) / steps)
         each = natural if self.forget_share is None else self._forget_rows()
@@ -123,7 +139,8 @@ class MixedBatches:
         retain = _deal(self.retain, steps, rng)
         weight = min(1.0, len(self.forget) / steps) if self.forget_share is None else 1.0
         for first, second in ((share(first), share(second)) for first, second in zip(forget, retain, strict=True)):
-            batch = self.reader.read(torch.cat([self.forget[first], second]), forget_count=len(first))
+            rows = torch.cat([self.forget[first], second])
+            batch = self.reader.read(rows, forget_count=len(first), view=view)
             yield replace(batch, forget_weight=weight, forget_indices=first.to(self.reader.device))
 
 
@@ -144,16 +161,16 @@ class RelabelledBatches:
         """Return ceil((n_f + n_r) / size)."""
         return math.ceil((len(self.forget) + len(self.retain)) / self.size)
 
-    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+    def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield one epoch."""
+        view = View(augmentation=augmentation, rng=rng)
         rows = torch.cat([self.forget, self.retain])
         labels = self.reader.data.labels[rows]
         own, classes = labels[: len(self.forget)], self.reader.architecture.classes
         labels[: len(self.forget)] = random_labels(own, classes, self.labels, rng)
         for chosen in map(share, _deal(torch.arange(len(rows)), self.steps, rng)):
-            mine = share(chosen)
-            batch = self.reader.read(rows[mine])
-            yield replace(batch, labels=labels[mine].to(self.reader.device))
+            batch = self.reader.read(rows[chosen], view=view)
+            yield replace(batch, labels=labels[chosen].to(self.reader.device))
 
 
 def random_labels(own: Tensor, classes: int, among: WrongLabels, rng: torch.Generator) -> Tensor:

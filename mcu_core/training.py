@@ -104,8 +104,8 @@ def minimise(
         start: where θ and the buffers begin.
         loss: of the logits of one batch, computed in train mode.
         batches: what an epoch reads.
-        config: epochs, η and its schedule, μ, λ.
-        rng: orders the batches and seeds dropout.
+        config: epochs, η and its schedule, μ, λ, augmentation.
+        rng: orders the batches, draws the views of augmented images, seeds dropout.
         phase: named in progress.
         lower: the setting that a diverged training should lower, for the message.
         mask: names of the tensors that move; `None` moves all.
@@ -128,7 +128,7 @@ def minimise(
     with torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)) + rank())
         for index in range(config.epochs):
-            for step, batch in enumerate(batches.draw(rng)):
+            for step, batch in enumerate(batches.draw(rng, config.augmentation)):
                 descent.step(batch, learning_rate(config, index * batches.steps + step, total))
                 progress(
                     ProgressUpdate(phase=phase, epoch=index, epochs=config.epochs, step=step + 1, steps=batches.steps)
@@ -222,7 +222,10 @@ class Descent:
         self._right += (logits.detach().argmax(dim=1) == batch.labels).sum()
 
     def _curvature(self, logits: Tensor, factor: Tensor | None) -> Tensor:
-        """Return the estimated diagonal of the curvature, laid out as the leaf is."""
+        """Return the estimated diagonal of the curvature, laid out as the leaf is.
+
+        Each rank's is unbiased for its own rows, hence their mean for the whole batch.
+        """
         estimate = torch.zeros_like(self._leaf)
         parts = bartlett_estimate(logits, self._network.moving, factor, retain_graph=True)
         torch._foreach_copy_(list(self._layout.views(estimate).values()), parts)

@@ -28,6 +28,7 @@ from service.domain.commitment import CommitmentKey
 from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError, ServiceRunningError
 from service.intake import Intake
+from service.pixel_files import PixelCache
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.publishing import Publisher
 from service.reconciler import Reconciler
@@ -100,7 +101,7 @@ def build_service(settings: Settings) -> Service:
     key = load_commitment_key(settings)
     store = connect_store(settings.database_url or sqlite_url(settings.data_dir.absolute() / DATABASE))
     objects = build_objects(settings)
-    manifests = DuckDBManifestSource(objects, settings.data_dir / "cache" / "manifests")
+    manifests = DuckDBManifestSource(objects, settings.caches / "manifests")
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     registry.register(StoreCollector(store, clock))
@@ -146,6 +147,7 @@ def build_workflow(
         objects=objects,
         manifests=manifests,
         runner=build_runner(settings),
+        pixels=build_pixels(settings),
         clock=clock,
         key=key,
         batcher=Batcher(
@@ -169,8 +171,14 @@ def build_workflow(
 
 def build_runner(settings: Settings) -> LocalJobRunner:
     """Build the runner of local jobs; a job gets this process's environment and the place of the objects."""
-    env = os.environ | {"UNLEARN_DATA_DIR": str(settings.data_dir.absolute())}
+    places = {"UNLEARN_DATA_DIR": str(settings.data_dir.absolute()), "UNLEARN_CACHE_DIR": str(settings.caches)}
+    env = os.environ | places
     return LocalJobRunner(settings.data_dir / "jobs", [sys.executable, "-m", "service", "work"], env)
+
+
+def build_pixels(settings: Settings) -> PixelCache:
+    """Build what keeps decoded images, for the jobs that write and the workflow that erases."""
+    return PixelCache(root=settings.caches / "decoded")
 
 
 def build_objects(settings: Settings) -> ObjectStore:

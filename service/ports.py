@@ -1,6 +1,6 @@
 """What the workflow needs of the outside world: each port has adapters and one contract suite over all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -291,6 +291,18 @@ class JobRunner(Protocol):
 
         Raises:
             RuntimeError: it is running.
+        """
+        ...
+
+
+class DecodedPixels(Protocol):
+    """What jobs keep of the images that they decoded."""
+
+    def erase(self, lineage: str, manifest_digest: str, rows: Collection[int]) -> None:
+        """Erase rows of a manifest from what a lineage's jobs keep; no error where there is nothing.
+
+        Raises:
+            ObjectStoreUnavailableError: it cannot be done now.
         """
         ...
 

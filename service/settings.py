@@ -22,6 +22,9 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("unlearn-data")
     """Everything that the embedded service keeps: database, objects, jobs, caches, keys."""
+    cache_dir: Path | None = None
+    """What can be made again (copies of manifests, decoded images); service and jobs must both see it, so that what a
+    job decoded is erased after the release. By default `cache` in the data directory."""
     database_url: str | None = None
     """SQLAlchemy URL; by default SQLite in the data directory."""
     host: str = "127.0.0.1"
@@ -70,3 +73,8 @@ class Settings(BaseSettings):
     """Serve gRPC reflection; off in production."""
     json_logs: bool = True
     """JSON lines; otherwise lines for people."""
+
+    @property
+    def caches(self) -> Path:
+        """Return the folder of everything that can be made again."""
+        return (self.cache_dir or self.data_dir / "cache").absolute()

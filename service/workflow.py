@@ -45,6 +45,7 @@ from service.errors import (
 from service.ports import (
     Change,
     Clock,
+    DecodedPixels,
     JobRunner,
     JobState,
     ManifestSource,
@@ -68,6 +69,7 @@ class Workflow:
     objects: ObjectStore
     manifests: ManifestSource
     runner: JobRunner
+    pixels: DecodedPixels
     clock: Clock
     key: CommitmentKey
     batcher: Batcher
@@ -332,6 +334,8 @@ class Workflow:
         if run.phase is RunPhase.COMMITTED:  # of a failed run the jobs' logs stay for whoever looks into it
             for epoch in range(1, run.epoch + 1):
                 self.runner.forget(job_name(run.run_id, epoch))
+            # Of a failed run they stay as well: its samples are in the model that is still published.
+            self.pixels.erase(run.lineage, run.spec.manifest_digest, self.store.forgotten_rows(run.lineage).keys())
 
     def _tickets_of(self, run: UnlearningRun) -> list[Ticket]:
         tickets = (self.store.ticket(ticket_id) for ticket_id in run.ticket_ids)

@@ -4,7 +4,9 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from PIL import Image
 
 from service.adapters.manifest_files import DuckDBManifestSource
@@ -44,3 +46,9 @@ def require_registrable(built: BuiltManifest, tmp_path: Path) -> None:
     manifest = DuckDBManifestSource(objects, tmp_path / "cache").inspect(built.digest)
     assert manifest.rows == built.rows == sum(count for _, _, count in built.counts)
     assert manifest.train_rows == sum(count for split, _, count in built.counts if split is Split.TRAIN)
+
+
+def decoded(content: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of an image file."""
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ from service.domain.run import FailureKind, RunPhase, UnlearningRun, WorkOrder, 
 from service.domain.submission import Registration, Submission
 from service.domain.ticket import Ticket, TicketState
 from service.intake import Intake
-from service.ports import JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
+from service.ports import DecodedPixels, JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
 from service.publishing import Publisher
 from service.reconciler import Reconciler
 from service.registration import Registry
@@ -69,6 +69,16 @@ class Observed:
         self.conflicts += 1
 
 
+@dataclass(slots=True)
+class Erased:
+    """Which decoded images were erased: (lineage, manifest, row)."""
+
+    rows: set[tuple[str, str, int]] = field(default_factory=set)
+
+    def erase(self, lineage: str, manifest_digest: str, rows: Collection[int]) -> None:
+        self.rows |= {(lineage, manifest_digest, row) for row in rows}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """One life of the service's process: what it remembers dies with it."""
@@ -95,6 +105,7 @@ class World:
         self.manifests = MemoryManifestSource() if manifests is None else manifests
         self.clock = FrozenClock(NOW)
         self.observed = Observed()
+        self.pixels = Erased()
         self.orders: list[WorkOrder] = []
         self.runner = InProcessJobRunner(self._work)
         self.attempts = attempts or (accept,)
@@ -116,6 +127,7 @@ class World:
         store: Store | None = None,
         objects: ObjectStore | None = None,
         runner: JobRunner | None = None,
+        pixels: DecodedPixels | None = None,
         max_forget_fraction: float = 0.5,
     ) -> Process:
         """Start the service, on the given ports where they are given."""
@@ -132,11 +144,13 @@ class World:
             registry=registry,
             render=report_html.render,
         )
-        workflow = self._workflow(store, objects, runner, max_forget_fraction)
+        workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)
         reconciler = Reconciler(workflow=workflow, interval_seconds=0.01)
         return Process(intake=intake, registry=registry, workflow=workflow, reconciler=reconciler)
 
-    def _workflow(self, store: Store, objects: ObjectStore, runner: JobRunner, max_forget_fraction: float) -> Workflow:
+    def _workflow(
+        self, store: Store, objects: ObjectStore, runner: JobRunner, pixels: DecodedPixels, max_forget_fraction: float
+    ) -> Workflow:
         def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
             return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
 
@@ -145,6 +159,7 @@ class World:
             objects=objects,
             manifests=self.manifests,
             runner=runner,
+            pixels=pixels,
             clock=self.clock,
             key=KEY,
             batcher=Batcher(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mcu_core.config import ScrubConfig
+from mcu_core.config import Augmentation, ScrubConfig
 from mcu_core.data import Batches, PlainBatches
 from mcu_core.losses import cross_entropy, distillation
 from mcu_core.runtime import Runtime
@@ -84,11 +84,11 @@ class AscentsFirst:
         """Return the batches of both."""
         return self.forget.steps + self.retain.steps
 
-    def draw(self, rng: torch.Generator) -> Iterator[Batch]:
+    def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield one epoch."""
-        for batch in self.forget.draw(rng):
+        for batch in self.forget.draw(rng, augmentation):
             yield replace(batch, forget_count=len(batch.labels))
-        yield from self.retain.draw(rng)
+        yield from self.retain.draw(rng, augmentation)
 
 
 def disobedience(problem: Problem, config: ScrubConfig, runtime: Runtime) -> Loss:

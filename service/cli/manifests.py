@@ -12,9 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service.cli.output import Json, err_console, print_fields, print_json, told_errors
 from service.domain.manifest import Split
 from service.manifests.build import build_manifest
+from service.manifests.cifar import cifar_source, is_cifar
 from service.manifests.images import digits_source, folder_source, idx_source, torchvision_source
 from service.manifests.plan import BuildOptions, SampleSource
 from service.manifests.tables import table_source
+from service.manifests.tiny_imagenet import is_tiny_imagenet, tiny_imagenet_source
 
 app = typer.Typer(help="Build the data sets that models were trained on.", no_args_is_help=True)
 
@@ -29,7 +31,8 @@ def build(
     source: Annotated[
         str,
         typer.Argument(
-            help="A .csv, .jsonl or .parquet file; a folder of images; `idx:FOLDER`; `torchvision:NAME`; or `digits`."
+            help="A .csv, .jsonl or .parquet file; a folder of images (also Tiny-ImageNet's and CIFAR's binary files); "
+            "`idx:FOLDER`; `torchvision:NAME`; or `digits`."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The manifest to write (Parquet).")],
@@ -49,7 +52,8 @@ def build(
     """Write the manifest of a data set: every sample's id, split, label and image.
 
     A table has the columns `sample_id`, `label`, optionally `split` (train or heldout) and `subject_id`, and `uri` or
-    `path` of an image file. A folder of images is `ROOT/CLASS/IMAGE` or `ROOT/SPLIT/CLASS/IMAGE`.
+    `path` of an image file. A folder of images is `ROOT/CLASS/IMAGE` or `ROOT/SPLIT/CLASS/IMAGE` (ImageNet's); the
+    folders of Tiny-ImageNet and of CIFAR's binary version are recognised by their files.
 
         unlearn manifest build photos/ --out photos.parquet --heldout-share 0.3
 
@@ -99,8 +103,15 @@ def _source(name: str, root: Path, *, download: bool) -> SampleSource:
         case "digits" if not rest:
             return digits_source()
         case _:
-            path = Path(name)
-            return folder_source(path) if path.is_dir() else table_source(path)
+            return _source_at(Path(name))
+
+
+def _source_at(path: Path) -> SampleSource:
+    if not path.is_dir():
+        return table_source(path)
+    if is_tiny_imagenet(path):
+        return tiny_imagenet_source(path)
+    return cifar_source(path) if is_cifar(path) else folder_source(path)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.bootstrap import build_objects, build_service
+from service.bootstrap import build_objects, build_pixels, build_service
 from service.cli.output import err_console, told_errors
 from service.domain.run import EXIT_CODES
 from service.settings import Settings
@@ -59,6 +59,7 @@ def work(
     os.umask(PRIVATE)
     with told_errors(as_json=False):
         settings = Settings()
-        failure = job.work(order, build_objects(settings), threads=settings.worker_threads)
+        objects, decoded = build_objects(settings), build_pixels(settings)
+        failure = job.work(order, objects, decoded=decoded, threads=settings.worker_threads)
     if failure is not None:
         raise typer.Exit(EXIT_CODES[failure])

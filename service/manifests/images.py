@@ -31,7 +31,8 @@ _DIGITS_WHITE = 16
 def folder_source(root: Path) -> SampleSource:
     """Read `root/split/class/image` where every folder of the root names a split, else `root/class/image`.
 
-    A sample's id is its path below the root.
+    The first is the layout of ImageNet and ImageNet-100 (`train/<wnid>/*.JPEG`, `val/<wnid>/*.JPEG`). A sample's id is
+    its path below the root.
 
     Raises:
         ManifestError: there is no such folder, or it has no images.
@@ -45,12 +46,12 @@ def folder_source(root: Path) -> SampleSource:
         for folder in folders
         for below in (_subfolders(folder) if has_splits else [folder])
     ]
-    if not any(True for _, folder in classes for _ in _images(folder)):
+    if not any(True for _, folder in classes for _ in images_in(folder)):
         raise ManifestError(f"there are no images in {root}/class or {root}/split/class")
 
     def samples() -> Iterator[Sample]:
         for split, folder in classes:
-            for path in _images(folder):
+            for path in images_in(folder):
                 yield Sample(
                     sample_id=path.relative_to(root).as_posix(),
                     split=split,
@@ -64,6 +65,9 @@ def folder_source(root: Path) -> SampleSource:
 
 def torchvision_source(name: str, root: Path, *, download: bool = False) -> SampleSource:
     """Read one of torchvision's data sets: its training part as train, its test part as held-out.
+
+    CIFAR's Python version is pickles, which torchvision loads only after their MD5 was found to be the published one;
+    `cifar_source` reads the binary version without any.
 
     Raises:
         InvalidRequestError: torchvision is missing or has no such data set.
@@ -146,7 +150,8 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield the image files of a folder, sorted."""
     yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 

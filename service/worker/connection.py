@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -85,8 +86,7 @@ def connect_files(
         CoreError: weights, architecture and data do not fit together, or a training diverged.
         InvalidRequestError: an id to forget is not in the training split.
     """
-    use_threads(threads)
-    samples = decode(data.manifest, data.architecture)
+    samples = _decoded(data, use_threads(threads))
     model = models.build(data.architecture)
     a, b = (_end(path, model) for path in (first, second))
     # The study reads no original; the first end stands in for it.
@@ -108,8 +108,7 @@ def run_condition(
     Raises:
         CoreError: a training diverged, or a stored model is damaged.
     """
-    use_threads(threads)
-    samples = decode(data.manifest, data.architecture)
+    samples = _decoded(data, use_threads(threads))
     common = {
         "manifest": _digest(data.manifest.read_bytes()),
         "architecture": data.architecture.model_dump(mode="json"),
@@ -154,6 +153,11 @@ def write_connection(connection: Connection, folder: Path, name: str) -> list[Pa
         return written
     draw_connection(connection, folder / f"{name}.svg")
     return [*written, folder / f"{name}.svg"]
+
+
+def _decoded(data: StudyData, threads: int) -> DecodedSamples:
+    with TemporaryDirectory() as folder:  # what is mapped stays readable
+        return decode(data.manifest, data.architecture, folder=Path(folder), threads=threads)
 
 
 def _pose(samples: DecodedSamples, data: StudyData, original: State) -> Problem:

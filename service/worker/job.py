@@ -37,6 +37,7 @@ from service.domain.run import (
     resolution_key,
 )
 from service.errors import BaselineMismatchError, PermanentError, TemporaryError
+from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
@@ -57,7 +58,9 @@ LIMITATIONS = (
 _log = structlog.get_logger()
 
 
-def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) -> FailureKind | None:
+def work(
+    order_key: str, objects: ObjectStore, *, decoded: PixelCache, threads: int | None = None
+) -> FailureKind | None:
     """Do one attempt.
 
     1. Read the order, the rows, the manifest and the base model, all checked against their digests.
@@ -73,18 +76,19 @@ def work(order_key: str, objects: ObjectStore, *, threads: int | None = None) ->
     Args:
         order_key: where the work order lies in the object store.
         objects: the object store.
+        decoded: keeps decoded images for later attempts and runs of the lineage.
         threads: CPU threads; `None` takes the idle cores.
 
     Returns:
         `None` when a candidate was judged, whatever the verdict, else the kind of failure.
     """
-    use_threads(threads)
+    threads = use_threads(threads)
     order = WorkOrder.model_validate_json(objects.read(order_key))
     with joined() as rank:
         notes = _ProgressNotes(objects=objects, key=f"{order.prefix}/progress.json", is_silent=rank > 0)
         try:
             with TemporaryDirectory() as folder:
-                outcome = _attempt(order, objects, Path(folder), notes, rank)
+                outcome = _attempt(order, objects, Path(folder), notes, decoded=decoded, threads=threads, rank=rank)
         except Exception as error:  # noqa: BLE001 - whatever happens must reach the control plane as an outcome
             kind = failure_kind(error, order)
             _log.exception("attempt failed", run_id=order.run_id, epoch=order.epoch, kind=kind.value)
@@ -120,7 +124,14 @@ def _message(error: Exception) -> str:
 
 
 def _attempt(
-    order: WorkOrder, objects: ObjectStore, folder: Path, notes: "_ProgressNotes", rank: int
+    order: WorkOrder,
+    objects: ObjectStore,
+    folder: Path,
+    notes: "_ProgressNotes",
+    *,
+    decoded: PixelCache,
+    threads: int,
+    rank: int,
 ) -> Outcome | None:
     """Return how it ended; `None` on a rank that only helped to unlearn."""
     spec = order.spec
@@ -134,8 +145,14 @@ def _attempt(
     objects.download(manifest_key(spec.manifest_digest), manifest)
     base = objects.read(weights_key(spec.lineage, spec.base_release))
     # 2. Samples
-    left_out = (*resolution.forgotten_before, *resolution.held)
-    samples = decode(manifest, spec.architecture, left_out=left_out, progress=notes.decoding)
+    samples = decode(
+        manifest,
+        spec.architecture,
+        folder=decoded.folder(spec.lineage, spec.manifest_digest),
+        left_out=(*resolution.forgotten_before, *resolution.held),
+        threads=threads,
+        progress=notes.decoding,
+    )
     problem, sealed = pose(order, resolution, samples, base)
     _require_baseline(order, problem)
     # 3. Unlearn
@@ -183,7 +200,7 @@ def pose(
     spec = order.spec
     forget = samples.positions(resolution.forget)
     train = torch.from_numpy(samples.train)
-    is_retain = torch.ones(len(samples.rows), dtype=torch.bool)
+    is_retain = torch.ones(len(samples.readable), dtype=torch.bool)
     is_retain[forget] = False
     heldout = split_heldout(samples.heldout_subjects, bytes.fromhex(order.split_key), spec.config.heldout)
     heldout_positions = torch.from_numpy(samples.heldout)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -46,8 +47,9 @@ def train_original(
         DataError: a sample cannot be decoded or has a label out of range.
         DivergedError: the loss stopped being finite.
     """
-    use_threads(threads)
-    samples = decode(manifest, architecture)
+    threads = use_threads(threads)
+    with TemporaryDirectory(prefix=".decoded-", dir=path.parent) as folder:  # what is mapped stays readable
+        samples = decode(manifest, architecture, folder=Path(folder), threads=threads)
     rows = torch.from_numpy(samples.train)
     device = compute_device()
     runtime = Runtime(

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -75,8 +76,9 @@ def _kept(manifest: Path, folder: Path, progress: Callable[[int, int], None]) ->
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     path = folder / f"{digest}.npz"
     if not path.is_file():
-        decoded = decode(manifest, _probe(manifest), progress=progress)
         folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".decoded-", dir=folder) as pixels:  # what is mapped stays readable
+            decoded = decode(manifest, _probe(manifest), folder=Path(pixels), progress=progress)
         partial = path.with_suffix(".part.npz")
         np.savez(
             partial,

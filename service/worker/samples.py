@@ -1,15 +1,19 @@
-"""Decoding the samples of a manifest into one uint8 array. Rows that a run must not read are never decoded."""
+"""Decoding the samples of a manifest into one mapped uint8 array. Rows that a run must not read are never decoded."""
 
 import hashlib
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import numpy as np
+import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -20,9 +24,14 @@ from mcu_core.config import ArchitectureConfig
 from mcu_core.errors import DataError
 from mcu_core.types import ImageData
 from service.domain.manifest import Split
+from service.pixel_files import PixelFile, open_pixels
 
-ROWS_PER_READ = 1024
+ROWS_PER_READ = 256
 """Rows of the manifest held in memory at once."""
+DECODER = f"pillow-{PIL.__version__}"
+"""Another version may round otherwise."""
+_FACTS = frozenset({"sample_id", "split", "label", "subject_id"})
+_IMAGES = frozenset({"image", "uri", "sha256"})
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """Formats that are decoded; every further one is code that hostile bytes can reach."""
 MAX_PIXELS = 64 * 1024 * 1024
@@ -31,18 +40,18 @@ MAX_PIXELS = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedSamples:
-    """Samples of one manifest as the core takes them.
+    """Samples of one manifest as the core takes them: the position of a sample is its row in the manifest.
 
     Attributes:
-        data: decoded images and labels; position p holds the sample of manifest row `rows[p]`.
-        rows: manifest row numbers, ascending.
+        data: decoded images and labels of all rows; one that was left out is black and has the label -1.
+        readable: bool by row: whether it was not left out.
         train: positions of the training split.
         heldout: positions of the held-out split.
         heldout_subjects: subject of each held-out sample, or its own id where it has none.
     """
 
     data: ImageData
-    rows: NDArray[np.int64]
+    readable: NDArray[np.bool_]
     train: NDArray[np.int64]
     heldout: NDArray[np.int64]
     heldout_subjects: tuple[str, ...]
@@ -54,70 +63,126 @@ class DecodedSamples:
             DataError: a row was not decoded.
         """
         wanted = np.asarray(rows, dtype=np.int64)
-        found = np.searchsorted(self.rows, wanted)
-        if np.any(found >= len(self.rows)) or np.any(self.rows[np.minimum(found, len(self.rows) - 1)] != wanted):
+        known = (wanted >= 0) & (wanted < len(self.readable))
+        if not known.all() or not self.readable[wanted].all():
             raise DataError("the resolution names rows that the manifest does not have")
-        return torch.from_numpy(found.astype(np.int64))
+        return torch.from_numpy(wanted)
 
 
 def decode(
     manifest: Path,
     architecture: ArchitectureConfig,
     *,
+    folder: Path,
     left_out: Sequence[int] = (),
+    threads: int = 1,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> DecodedSamples:
-    """Decode every sample of a manifest but those left out.
+    """Decode every sample of a manifest but those left out, into a file that is mapped into memory.
+
+    What an earlier call left in the folder is checked and used, so that a job that was killed goes on where it was;
+    what is left out now is erased from it.
 
     Args:
         manifest: a Parquet file that the control plane has inspected.
         architecture: size and channels of the images, number of classes.
+        folder: keeps what was decoded of this manifest; see `pixel_files`.
         left_out: manifest rows never to be read, such as what was forgotten before.
+        threads: that decode at once.
         progress: called with (rows done, rows in all).
 
     Raises:
         DataError: an image is missing, corrupt or not the one of its digest, or a label is out of range; the message
             names the row.
+        ObjectStoreUnavailableError: the disk does not take what is decoded.
     """
-    skipped = frozenset(left_out)
-    images: list[NDArray[np.uint8]] = []
-    labels: list[int] = []
-    rows: list[int] = []
-    splits: list[bool] = []
-    subjects: list[str] = []
+    size = architecture.image_size
+    shape = (architecture.channels, size, size)
     with pq.ParquetFile(manifest) as file:
-        total = file.metadata.num_rows
-        for row, record in enumerate(_records(file)):
-            if row in skipped:
-                continue
-            if not 0 <= record["label"] < architecture.classes:
-                raise DataError(f"row {row}: label {record['label']} is not in 0 to {architecture.classes - 1}")
-            images.append(_pixels(image_bytes(record, row), row, architecture))
-            labels.append(record["label"])
-            rows.append(row)
-            splits.append(record["split"] == Split.TRAIN)
-            if record["split"] != Split.TRAIN:
-                subjects.append(record.get("subject_id") or record["sample_id"])
-            if row % ROWS_PER_READ == 0:
-                progress(row, total)
-    is_train = np.asarray(splits)
+        table = _Table.read(file, architecture, left_out)
+        with open_pixels(folder, rows=len(table.labels), shape=shape, decoder=DECODER) as pixels:
+            pixels.erase(np.flatnonzero(~table.readable))
+            with ThreadPoolExecutor(threads) as pool:
+                wanted = np.flatnonzero(table.readable)
+                missing = _missing(pixels, wanted, pool)
+                done = len(wanted) - len(missing)
+                progress(done, len(wanted))
+                work = partial(_decode_row, pixels, architecture)
+                for rows, records in _records_of(file, missing):
+                    for _ in pool.map(work, rows, records):
+                        done += 1
+                        progress(done, len(wanted))
+            images = pixels.mapped()
     return DecodedSamples(
-        data=ImageData(images=torch.from_numpy(np.stack(images)), labels=torch.tensor(labels, dtype=torch.int64)),
-        rows=np.asarray(rows, dtype=np.int64),
-        train=np.flatnonzero(is_train),
-        heldout=np.flatnonzero(~is_train),
-        heldout_subjects=tuple(subjects),
+        data=ImageData(images=torch.from_numpy(images), labels=torch.from_numpy(table.labels)),
+        readable=table.readable,
+        train=np.flatnonzero(table.readable & table.is_train),
+        heldout=np.flatnonzero(table.readable & ~table.is_train),
+        heldout_subjects=table.heldout_subjects,
     )
 
 
-def _records(file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
-    columns = [name for name in file.schema_arrow.names if name in _COLUMNS]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What a manifest says of its rows, without the images."""
+
+    labels: NDArray[np.int64]
+    is_train: NDArray[np.bool_]
+    readable: NDArray[np.bool_]
+    heldout_subjects: tuple[str, ...]
+
+    @staticmethod
+    def read(file: pq.ParquetFile, architecture: ArchitectureConfig, left_out: Sequence[int]) -> "_Table":
+        rows = file.metadata.num_rows
+        readable = np.ones(rows, dtype=np.bool_)
+        readable[np.asarray(left_out, dtype=np.int64)] = False
+        labels = np.full(rows, -1, dtype=np.int64)
+        is_train = np.zeros(rows, dtype=np.bool_)
+        subjects: list[str] = []
+        for row, record in enumerate(_records(file, _FACTS)):
+            if not readable[row]:
+                continue
+            if not 0 <= record["label"] < architecture.classes:
+                raise DataError(f"row {row}: label {record['label']} is not in 0 to {architecture.classes - 1}")
+            labels[row] = record["label"]
+            is_train[row] = record["split"] == Split.TRAIN
+            if not is_train[row]:
+                subjects.append(record.get("subject_id") or record["sample_id"])
+        return _Table(labels=labels, is_train=is_train, readable=readable, heldout_subjects=tuple(subjects))
+
+
+def _missing(pixels: PixelFile, wanted: NDArray[np.int64], pool: ThreadPoolExecutor) -> NDArray[np.int64]:
+    """Return which of the rows must be decoded."""
+    blocks = np.array_split(wanted, max(1, math.ceil(len(wanted) / ROWS_PER_READ)))
+    intact: NDArray[np.bool_] = np.concatenate(list(pool.map(pixels.intact, blocks)))
+    return wanted[~intact]
+
+
+def _decode_row(pixels: PixelFile, architecture: ArchitectureConfig, row: int, record: dict[str, Any]) -> None:
+    pixels.write(row, _pixels(image_bytes(record, row), row, architecture))
+
+
+def _records_of(file: pq.ParquetFile, rows: NDArray[np.int64]) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """Yield numbers and records of some rows, a few at a time; row groups without any are not read."""
+    first = 0
+    for group in range(file.metadata.num_row_groups):
+        end = first + file.metadata.row_group(group).num_rows
+        if ((rows >= first) & (rows < end)).any():
+            for batch in file.iter_batches(ROWS_PER_READ, row_groups=[group], columns=_present(file, _IMAGES)):
+                here = rows[(rows >= first) & (rows < first + len(batch))]
+                yield here.tolist(), batch.take(pa.array(here - first)).to_pylist()
+                first += len(batch)
+        first = end
+
+
+def _records(file: pq.ParquetFile, columns: frozenset[str]) -> Iterator[dict[str, Any]]:
     batch: pa.RecordBatch
-    for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=columns):
+    for batch in file.iter_batches(batch_size=ROWS_PER_READ, columns=_present(file, columns)):
         yield from batch.to_pylist()
 
 
-_COLUMNS = frozenset({"sample_id", "split", "label", "image", "uri", "subject_id", "sha256"})
+def _present(file: pq.ParquetFile, columns: frozenset[str]) -> list[str]:
+    return [name for name in file.schema_arrow.names if name in columns]
 
 
 def image_bytes(record: dict[str, Any], row: int) -> bytes:

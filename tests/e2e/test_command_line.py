@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,7 @@ def test_two_tickets_at_once_both_succeed_and_no_id_leaves_the_store(server: Ser
     _assert_report_speaks_of_the_published_bytes(server, closed[0], releases)
     _assert_metrics_tell(server)
     _assert_no_id_outside_the_store(server, digits)
+    _assert_no_decoded_image_is_left(server)
 
 
 def _assert_report_speaks_of_the_published_bytes(
@@ -121,6 +123,16 @@ def _assert_report_speaks_of_the_published_bytes(
     assert report.subjects.candidate == release["weights_sha256"]
     page = unlearn(server, "report", ticket["ticket_id"], "--format", "html").stdout
     assert report.subjects.candidate in page
+
+
+def _assert_no_decoded_image_is_left(server: Server) -> None:
+    (path,) = (server.home / "cache" / "decoded" / "cli").glob("*/*.pixels")
+    row_bytes = ARCHITECTURE.channels * ARCHITECTURE.image_size**2
+    deadline = time.monotonic() + 10  # the ticket is closed first
+    while any(forgotten := path.read_bytes()[: FORGET_COUNT * row_bytes]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(forgotten)
+    assert any(path.read_bytes()[FORGET_COUNT * row_bytes :])
 
 
 def _assert_metrics_tell(server: Server) -> None:

@@ -48,7 +48,10 @@ def begin(world: World, service: Process) -> Ticket:
 
 def guarded(world: World, faults: Faults) -> Process:
     return world.process(
-        store=faults.guard(world.store), objects=faults.guard(world.objects), runner=faults.guard(world.runner)
+        store=faults.guard(world.store),
+        objects=faults.guard(world.objects),
+        runner=faults.guard(world.runner),
+        pixels=faults.guard(world.pixels),
     )
 
 
@@ -104,6 +107,7 @@ def require_story_told_once(world: World, ticket: Ticket) -> None:
     # No personal data are left of it.
     left = {key.rpartition("/")[2] for key in world.objects.keys("runs")}
     assert left <= {"spec.json", "report.json", "outcome.json", "progress.json"}
+    assert world.pixels.rows == {(LINEAGE, run.spec.manifest_digest, row_of(sample_id)) for sample_id in FORGET}
     # The ledger tells it once.
     require_ledger_in_order(world, ticket)
 

@@ -1,7 +1,7 @@
 """The reconciler: nothing that happens to one thing keeps it from the others, or ends it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +16,9 @@ from service.domain.ticket import TicketState
 from service.errors import ObjectStoreUnavailableError, StoreUnavailableError
 from service.reconciler import MAX_BACKOFF_SECONDS
 from tests.attempts import accept, reject
+from tests.memory_manifests import row_of
 from tests.records import LINEAGE
-from tests.world import World
+from tests.world import Erased, World
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +182,31 @@ def test_what_could_not_be_purged_is_purged_later_by_the_same_process(pass_secon
     pass_seconds(MAX_BACKOFF_SECONDS)
     world.round()
     assert not [key for key in objects.keys("runs") if key.endswith((".safetensors", ".parquet"))]
+
+
+def test_images_that_could_not_be_erased_are_erased_later(pass_seconds: Callable[[float], None]) -> None:
+    class Stuck(Erased):
+        stuck = True
+
+        def erase(self, lineage: str, manifest_digest: str, rows: Collection[int]) -> None:
+            if self.stuck:
+                raise ObjectStoreUnavailableError("a job is decoding")
+            super().erase(lineage, manifest_digest, rows)
+
+    world = World(accept)
+    world.pixels = stuck = Stuck()
+    world.service = world.process()
+    world.register()
+    ticket = world.submit("train-03")
+    for _ in range(6):
+        world.round()
+    assert world.ticket(ticket).state is TicketState.SUCCEEDED
+    assert not stuck.rows
+
+    stuck.stuck = False
+    pass_seconds(MAX_BACKOFF_SECONDS)
+    world.round()
+    assert stuck.rows == {(LINEAGE, world.registration.manifest_digest, row_of("train-03"))}
 
 
 def test_a_quiet_service_does_not_look_for_leftovers_again_and_again() -> None:

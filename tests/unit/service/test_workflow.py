@@ -106,6 +106,20 @@ def test_what_holds_deleted_samples_is_purged_with_the_run() -> None:
     require_nothing_personal_left(world)
 
 
+def test_decoded_images_of_forgotten_samples_are_erased_after_the_release() -> None:
+    world, _ = told(reject, accept)
+    digest = world.registration.manifest_digest
+
+    assert world.pixels.rows == {(LINEAGE, digest, row_of("train-03")), (LINEAGE, digest, row_of("train-11"))}
+
+
+def test_a_run_that_released_nothing_erases_no_decoded_image() -> None:
+    world, ticket = told(reject)
+
+    assert ticket.state is TicketState.NEEDS_ATTENTION
+    assert world.pixels.rows == set()
+
+
 def test_the_ledger_tells_the_story_without_an_id_of_a_sample() -> None:
     world, ticket = told(accept)
     kinds = [entry.kind for entry in world.ledger()]
