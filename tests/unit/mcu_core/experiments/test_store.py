@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from mcu_core.experiments import store as store_module
 from mcu_core.experiments.store import CellStore
 from tests.studies import record_of, tiny_pathway
 
@@ -70,7 +69,7 @@ def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path, monkeypatch:
     def interrupt(_file: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store_module.os, "fsync", interrupt)
+    monkeypatch.setattr("os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.write(record.model_copy(update={"diverged": "no"}))
     assert store.read(record.cell) == record
