@@ -33,6 +33,7 @@ def error_of(result: Result) -> str:
 def test_a_table_is_measured_written_and_not_measured_again(store: Path, tmp_path: Path) -> None:
     first = bench("table2", *TINY, "--seeds", "0", "--json", store=store)
     assert first.exit_code == 0, first.stderr
+    assert "11 of 11: seed 0, mcu_beta to neggrad_plus" in first.stderr
     told = json.loads(first.stdout)
     assert told["cells_run"] == 11
     assert [Path(path).name for path in told["files"]] == ["table2.json", "table2.md"]

@@ -33,10 +33,10 @@ class Diary:
         self.ran: list[Cell] = []
         self._interrupt_in = interrupt_in
 
-    def __call__(self, cell: Cell, _update: ProgressUpdate, /) -> None:
+    def __call__(self, cell: Cell, update: ProgressUpdate, /) -> None:
         if cell not in self.ran:
             self.ran.append(cell)
-        if cell.kind == self._interrupt_in:
+        if cell.kind == self._interrupt_in and update.step > 0:
             raise KeyboardInterrupt
 
     @property

@@ -86,6 +86,13 @@ def test_a_cell_ends_when_the_next_begins_and_little_is_left_at_the_end() -> Non
     assert standing.share_of_cell == pytest.approx(1.0)
 
 
+def test_a_cell_that_waited_for_lost_weights_is_not_finished() -> None:
+    watch = Stopwatch((PATHWAY, ORIGINAL), Clock())
+    watch(PATHWAY, at(0.0, Phase.AUDIT))
+    watch(ORIGINAL, at(1.0))
+    assert watch(PATHWAY, at(0.5, Phase.CURVE)).finished == 1
+
+
 def test_phases_that_are_no_training_do_not_move_the_share() -> None:
     watch = Stopwatch((PATHWAY,), Clock())
     watch(PATHWAY, at(0.7, Phase.CURVE))
@@ -93,4 +100,4 @@ def test_phases_that_are_no_training_do_not_move_the_share() -> None:
 
 
 def test_a_label_names_seed_and_method() -> None:
-    assert label_of(PATHWAY) == "seed 0, pathway to neggrad_plus"
+    assert label_of(PATHWAY) == "seed 0, mcu_beta to neggrad_plus"
