@@ -200,7 +200,8 @@ class SweepPoint(Part):
     forget: float
     retain: float
     test: float
-    class_test: float | None
+    class_test: float | None = None
+    """On the test images of the forgotten class, where one is."""
 
 
 class Sweep(Part):

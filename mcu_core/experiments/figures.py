@@ -34,7 +34,7 @@ def draw_figure(numbers: FigureNumbers) -> dict[str, bytes]:
             canvas = _draw_pathways(numbers)
         case _:
             assert_never(numbers.figure)
-    canvas.suptitle(numbers.title, fontsize=10)
+    canvas.suptitle(numbers.title, fontsize=10, wrap=True)
     images = {}
     # Text stays text, and neither the day nor chance gets into the file.
     with mpl.rc_context({"svg.hashsalt": numbers.figure.value, "svg.fonttype": "none"}):
@@ -60,8 +60,15 @@ def _draw_pathways(numbers: FigureNumbers) -> Canvas:
     for axis, panel in zip(axes, numbers.panels, strict=True):
         _draw_pathway(axis, panel)
     axes[0].set_ylabel("accuracy (%)")
-    axes[0].legend(fontsize=7, loc="best")
+    _add_legend(axes)
     return canvas
+
+
+def _add_legend(axes: Sequence[Axes]) -> None:
+    """Put one legend where most lines are; none where nothing was drawn."""
+    richest = max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0]))
+    if richest.get_legend_handles_labels()[0]:
+        richest.legend(fontsize=7)
 
 
 def _draw_pathway(axis: Axes, panel: PanelNumbers) -> None:
@@ -114,15 +121,16 @@ def _draw_masks(numbers: FigureNumbers) -> Canvas:
         if panel.x == small:
             is_random = panel is numbers.panels[-1]
             _draw_accuracies(right, panel, style="--" if is_random else "-", label=", random" if is_random else "")
-    right.set_title(f"our mask and a random one, k = {small:g}", fontsize=9)
+    right.set_title(f"the mask and a random one, k = {small:g}", fontsize=9)
     right.set_xlabel("$t$")
     right.set_ylabel("accuracy (%)")
-    right.legend(fontsize=7)
+    _add_legend([right])
     return canvas
 
 
 def _draw_shares(numbers: FigureNumbers) -> Canvas:
     canvas, (axis,) = _canvas(1)
+    canvas.set_figwidth(1.6 * PANEL_WIDTH)
     shown = [(panel, panel.sweep, panel.chosen_t) for panel in numbers.panels if panel.sweep and panel.chosen_t]
     # Of each pathway the point of the sweep that is nearest to the chosen t.
     points = [min(sweep.points, key=lambda point: abs(point.t - chosen)) for _, sweep, chosen in shown]
@@ -135,7 +143,7 @@ def _draw_shares(numbers: FigureNumbers) -> Canvas:
             axis.axhline(_values([shown[0][1].retrained], name)[0], color=colour, linestyle=":", linewidth=1)
     axis.set_xlabel("share of $D_r$ (%)")
     axis.set_ylabel("accuracy (%)")
-    axis.legend(fontsize=7)
+    _add_legend([axis])
     return canvas
 
 

@@ -37,11 +37,11 @@ from mcu_core.experiments.running import (
 )
 from mcu_core.experiments.setup import Samples, draw_split, draw_train, samples_digest
 from mcu_core.experiments.store import CellStore
-from mcu_core.types import Pathway, ProgressUpdate, State
+from mcu_core.types import Pathway, Phase, ProgressUpdate, State
 
 
 class CellProgress(Protocol):
-    """Is told what runs and how far it is, at every step; it must return quickly."""
+    """Is told what runs and how far it is, at its beginning and at every step; it must return quickly."""
 
     def __call__(self, cell: Cell, update: ProgressUpdate, /) -> None:
         """Take note of an update."""
@@ -114,6 +114,7 @@ class Laboratory:
         return content, hashlib.sha256(content).hexdigest()
 
     def _make(self, cell: Cell) -> Made:
+        self._progress(cell, ProgressUpdate(phase=Phase.AUDIT, epoch=0, epochs=1, step=0, steps=1))
         work = self._work(cell)
         try:
             made = self._run(cell, work)

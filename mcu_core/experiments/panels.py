@@ -130,10 +130,10 @@ def panels(figure: Figure, study: Study) -> tuple[Panel, ...]:  # noqa: PLR0911 
                 for beta in (*fixed, AdaptiveBetaConfig())
             )
         case Figure.KEEP:
-            masks = [(keep, MaskConfig(keep=keep, least_tensors=1)) for keep in KEPT]
+            masks = [(keep, _mask(MaskConfig(keep=keep))) for keep in KEPT]
             return tuple(_panel(study, f"k = {keep:g}", _masked(mask), x=keep) for keep, mask in masks)
         case Figure.EXCLUDE:
-            masks = [(exclude, MaskConfig(exclude=exclude, least_tensors=1)) for exclude in EXCLUDED]
+            masks = [(exclude, _mask(MaskConfig(exclude=exclude))) for exclude in EXCLUDED]
             return tuple(_panel(study, f"k_r = {exclude:g}", _masked(mask), x=exclude) for exclude, mask in masks)
         case Figure.ENDS:
             ends = (("too little", UNDER), ("too much", OVER))
@@ -233,8 +233,8 @@ def _numbers(panel: Panel, pathway: CellRecord, swept: CellRecord) -> PanelNumbe
 
 
 def _masks(study: Study) -> tuple[Panel, ...]:
-    sequential = [MaskConfig(keep=keep, exclude=SMALL, least_tensors=1) for keep in (SMALL, 0.3, 0.5)]
-    random = MaskConfig(mode=MaskMode.RANDOM, keep=SMALL, exclude=0.0, least_tensors=1)
+    sequential = [_mask(MaskConfig(keep=keep, exclude=SMALL)) for keep in (SMALL, 0.3, 0.5)]
+    random = _mask(MaskConfig(mode=MaskMode.RANDOM, keep=SMALL))
     return (
         _panel(study, "no mask", _masked(MaskConfig(mode=MaskMode.FULL)), x=1.0),
         *(_panel(study, f"k = {mask.keep:g}", _masked(mask), x=mask.keep) for mask in sequential),
@@ -257,6 +257,11 @@ def _panel(
     end = method or neggrad_plus(study)
     cell = study.pathway(study.seeds[0], deletion or study.random, end, curve)
     return Panel(title=title, cell=cell, is_default=curve == ADAPTIVE if is_default is None else is_default, x=x)
+
+
+def _mask(mask: MaskConfig) -> MaskConfig:
+    """Return a mask that stays as small as it is asked for, unless it is the default one."""
+    return mask if mask == MaskConfig() else mask.model_copy(update={"least_tensors": 1})
 
 
 def _masked(mask: MaskConfig) -> CurveConfig:

@@ -18,10 +18,13 @@ from mcu_core.experiments.cells import (
 from mcu_core.experiments.cost import FORWARD_SHARE
 from mcu_core.experiments.setup import Deletion, RandomCount, RandomShare, WholeClass, World
 from mcu_core.experiments.store import CellStore
+from mcu_core.pipeline import pathway_name
 from mcu_core.types import Phase, ProgressUpdate
 
 MEASURED_IMAGES = 18_000
 """Images that measuring a model reads, about: a guess for the time left, nothing else."""
+LEAST_SHARE = 0.005
+"""Of the work, before which the first steps' slowness would be taken for the pace."""
 _TRAININGS = frozenset({Phase.RETRAIN, Phase.PRE_UNLEARN, Phase.CURVE})
 
 
@@ -78,9 +81,9 @@ def label_of(cell: Cell) -> str:
         case UnlearnedCell():
             return f"seed {cell.world.seed}, {cell.method.kind}"
         case PathwayCell():
-            return f"seed {cell.world.seed}, pathway to {cell.method.kind}"
+            return f"seed {cell.world.seed}, {pathway_name(cell.curve).value} to {cell.method.kind}"
         case SweepCell(pathway=pathway):
-            return f"seed {pathway.world.seed}, sweep to {pathway.method.kind}"
+            return f"seed {pathway.world.seed}, sweep of {pathway_name(pathway.curve).value} to {pathway.method.kind}"
         case _:
             assert_never(cell)
 
@@ -139,6 +142,7 @@ class Stopwatch:
             if self._running is not None:
                 self._finished.add(self._running)
             self._running, self._share = cell, 0.0
+            self._finished.discard(cell)  # it had begun, and found that weights which it needs were gone
         if update.phase in _TRAININGS:
             self._share = (update.epoch + update.step / update.steps) / update.epochs
         return Standing(
@@ -153,5 +157,7 @@ class Stopwatch:
     def _seconds_left(self, cell: Cell) -> float | None:
         done = sum(self._weights.get(finished, 0.0) for finished in self._finished)
         done += self._share * self._weights.get(cell, 0.0)
-        left = sum(self._weights.values()) - done
-        return (self._now() - self._start) * left / done if done > 0.0 else None
+        total = sum(self._weights.values())
+        if done < LEAST_SHARE * total or not done:
+            return None
+        return (self._now() - self._start) * (total - done) / done

@@ -181,12 +181,10 @@ def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _cell_bar() -> Iterator[Callable[["Standing"], None]]:
-    columns = (
-        TextColumn("{task.fields[cell]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
+    if not err_console.is_terminal:  # a log gets a line a cell
+        yield _line_a_cell()
+        return
+    columns = (TextColumn("{task.fields[cell]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=err_console, transient=True) as bars:
         task = bars.add_task("", total=None, cell="planning", left="")
 
@@ -200,6 +198,21 @@ def _cell_bar() -> Iterator[Callable[["Standing"], None]]:
             )
 
         yield tell
+
+
+def _line_a_cell() -> Callable[["Standing"], None]:
+    last: tuple[int, str] | None = None
+
+    def tell(standing: "Standing") -> None:
+        nonlocal last
+        if last == (standing.finished, standing.label):
+            return
+        last = (standing.finished, standing.label)
+        left = left_text(standing.seconds_left)
+        line = f"{standing.finished + 1} of {standing.total}: {standing.label}"
+        err_console.print(f"{line}, {left}" if left else line, highlight=False, soft_wrap=True)
+
+    return tell
 
 
 def left_text(seconds: float | None) -> str:

@@ -1,0 +1,215 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcu_core import checkpoint
+from mcu_core.config import NegGradPlusConfig, TrainConfig
+from mcu_core.errors import ConfigurationError, DivergedError
+from mcu_core.experiments.cells import (
+    Cell,
+    CellRecord,
+    OriginalCell,
+    RetrainedCell,
+    UntouchedCell,
+    unlearned_of,
+)
+from mcu_core.experiments.laboratory import Laboratory
+from mcu_core.experiments.plan import missing
+from mcu_core.experiments.setup import WholeClass, draw_split
+from mcu_core.experiments.store import CellStore
+from mcu_core.inference import accuracy
+from mcu_core.types import ProgressUpdate
+from tests.cases import tiny_runtime
+from tests.studies import tiny_pathway, tiny_samples, tiny_sweep
+
+
+class Diary:
+    """Which cells ran, and after how many updates of which kind a person interrupts."""
+
+    def __init__(self, interrupt_in: str | None = None) -> None:
+        self.ran: list[Cell] = []
+        self._interrupt_in = interrupt_in
+
+    def __call__(self, cell: Cell, update: ProgressUpdate, /) -> None:
+        if cell not in self.ran:
+            self.ran.append(cell)
+        if cell.kind == self._interrupt_in and update.step > 0:
+            raise KeyboardInterrupt
+
+    @property
+    def kinds(self) -> list[str]:
+        return [cell.kind for cell in self.ran]
+
+
+def laboratory(folder: Path, diary: Diary | None = None) -> Laboratory:
+    return Laboratory(
+        tiny_samples(), CellStore(folder), device=torch.device("cpu"), progress=Diary() if diary is None else diary
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the tiny sweep and all that it needs is finished; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    laboratory(folder).record(tiny_sweep())
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy that may be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "store"))
+
+
+def read(folder: Path, cell: Cell) -> CellRecord:
+    record = CellStore(folder).read(cell)
+    assert record is not None
+    return record
+
+
+def test_what_a_cell_needs_is_run_before_it_and_kept(finished: Path) -> None:
+    pathway = tiny_pathway()
+    original = OriginalCell(world=pathway.world)
+    retrained = RetrainedCell(world=pathway.world, deletion=pathway.deletion)
+    for cell in (original, retrained, unlearned_of(pathway), pathway, tiny_sweep()):
+        assert CellStore(finished).read(cell) is not None
+
+
+def test_what_is_finished_is_not_run_again(finished: Path) -> None:
+    diary = Diary()
+    laboratory(finished, diary).record(tiny_sweep())
+    assert diary.ran == []
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        laboratory(tmp_path, Diary(interrupt_in="pathway")).record(tiny_pathway())
+    diary = Diary()
+    laboratory(tmp_path, diary).record(tiny_pathway())
+    assert diary.kinds == ["pathway"]
+
+
+def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path: Path, finished: Path) -> None:
+    for kind in ("original", "unlearned", "pathway"):
+        with pytest.raises(KeyboardInterrupt):
+            laboratory(tmp_path, Diary(interrupt_in=kind)).record(tiny_pathway())
+    again, whole = laboratory(tmp_path).record(tiny_pathway()), read(finished, tiny_pathway())
+    assert (again.weights, again.metrics, again.chosen) == (whole.weights, whole.metrics, whole.chosen)
+
+
+def test_records_suffice_where_weights_are_gone(folder: Path) -> None:
+    shutil.rmtree(folder / "weights")
+    diary = Diary()
+    record = laboratory(folder, diary).record(tiny_pathway())
+    assert record == read(folder, tiny_pathway())
+    assert diary.ran == []
+
+
+def test_weights_are_made_again_only_where_a_missing_cell_needs_them(folder: Path) -> None:
+    shutil.rmtree(folder / "weights")
+    before = read(folder, unlearned_of(tiny_pathway()))
+    diary = Diary()
+    longer = tiny_pathway().model_copy(update={"curve": tiny_pathway().curve.model_copy(update={"retain_share": 0.9})})
+    laboratory(folder, diary).record(longer)
+    assert sorted(diary.kinds) == ["original", "pathway", "unlearned"]
+    assert read(folder, unlearned_of(tiny_pathway())) == before
+
+
+def test_damaged_weights_are_made_again(folder: Path) -> None:
+    pathway = tiny_pathway()
+    CellStore(folder).write_weights(unlearned_of(pathway), b"nothing")
+    diary = Diary()
+    state = laboratory(folder, diary).state(unlearned_of(pathway))
+    assert diary.kinds == ["unlearned"]
+    assert checkpoint.digest(state) == read(folder, unlearned_of(pathway)).weights
+
+
+def test_a_record_names_the_weights_that_it_was_computed_from(finished: Path) -> None:
+    pathway = tiny_pathway()
+    inputs = read(finished, pathway).inputs
+    assert inputs == {
+        "original": read(finished, OriginalCell(world=pathway.world)).weights,
+        "unlearned": read(finished, unlearned_of(pathway)).weights,
+    }
+
+
+def test_the_numbers_are_those_of_the_weights(finished: Path) -> None:
+    pathway, samples = tiny_pathway(), tiny_samples()
+    cell = unlearned_of(pathway)
+    state, metrics = laboratory(finished).state(cell), read(finished, cell).metrics
+    assert metrics is not None
+    split = draw_split(samples, cell.world, cell.deletion)
+    runtime = tiny_runtime(samples.data)
+    assert metrics.unlearning == pytest.approx(1.0 - accuracy(runtime, state, split.forget))
+    assert metrics.retain == accuracy(runtime, state, split.retain)
+    assert metrics.test == accuracy(runtime, state, split.test)
+
+
+def test_a_sweep_begins_at_the_original_and_ends_at_the_pre_unlearned_model(finished: Path) -> None:
+    pathway = laboratory(finished).pathway(tiny_pathway())
+    end = laboratory(finished).state(unlearned_of(tiny_pathway()))
+    original = laboratory(finished).state(OriginalCell(world=tiny_pathway().world))
+    assert all(torch.equal(tensor, original.params[name]) for name, tensor in pathway.at(0.0).items())
+    assert all(torch.equal(tensor, end.params[name]) for name, tensor in pathway.at(1.0).items())
+    sweep = read(finished, tiny_sweep()).sweep
+    assert sweep is not None
+    assert [point.t for point in sweep.points] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_choice_of_t_stays_in_the_window_and_costs_no_sweep(finished: Path) -> None:
+    record = read(finished, tiny_pathway())
+    assert record.chosen is not None
+    assert len(record.chosen.evaluated) <= 8
+    assert record.chosen.t in {point.t for point in record.chosen.evaluated}
+
+
+def test_costs_count_every_image_of_a_training(finished: Path) -> None:
+    pathway = tiny_pathway()
+    retrained = read(finished, RetrainedCell(world=pathway.world, deletion=pathway.deletion))
+    assert retrained.epochs == 2
+    assert retrained.cost.trained == 2 * 90
+    assert read(finished, unlearned_of(pathway)).costs["pre_unlearn"].trained == 100
+    assert read(finished, pathway).costs["curve"].trained == 10 + 45
+
+
+def test_a_divergence_is_a_result(tmp_path: Path) -> None:
+    pathway = tiny_pathway()
+    wild = NegGradPlusConfig(beta=10.0, train=TrainConfig(epochs=30, learning_rate=50.0, batch_size=20))
+    diverging = pathway.model_copy(update={"method": wild})
+    record = laboratory(tmp_path).record(diverging)
+    assert record.metrics is None
+    assert "diverged" in str(record.diverged)
+    diary = Diary()
+    with pytest.raises(DivergedError, match="diverged"):
+        laboratory(tmp_path, diary).state(unlearned_of(diverging))
+    assert diary.ran == []
+
+
+def test_a_forgotten_class_has_a_metric_of_its_own(tmp_path: Path) -> None:
+    cell = UntouchedCell(world=tiny_pathway().world, deletion=WholeClass(label=1))
+    metrics = laboratory(tmp_path).record(cell).metrics
+    assert metrics is not None
+    assert metrics.class_unlearning is not None
+
+
+def test_cells_of_other_data_are_refused(tmp_path: Path) -> None:
+    world = tiny_pathway().world.model_copy(update={"data_digest": "0" * 64})
+    with pytest.raises(ConfigurationError, match="the cell is about"):
+        laboratory(tmp_path).record(OriginalCell(world=world))
+
+
+def test_a_plan_names_what_the_laboratory_will_run(tmp_path: Path) -> None:
+    diary = Diary()
+    plan = missing([tiny_sweep()], CellStore(tmp_path))
+    laboratory(tmp_path, diary).record(tiny_sweep())
+    assert set(plan) == set(diary.ran)
+    assert missing([tiny_sweep()], CellStore(tmp_path)) == ()
+
+
+def test_a_record_is_plain_json(finished: Path) -> None:
+    for path in (finished / "cells").iterdir():
+        assert json.loads(path.read_text())["format"] == 1
+        assert path.stat().st_size < 20_000
