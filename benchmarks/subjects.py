@@ -43,7 +43,7 @@ class Subject:
         network = self.runtime.network().train()
         network.load_state_dict({**self.start.params, **self.start.buffers})
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        network.to(memory_format=layout)  # type: ignore[call-overload]  # torch declares it for tensors only
+        network.to(memory_format=layout)
         images, labels = self.batch.images.contiguous(memory_format=layout), self.batch.labels
         optimiser = torch.optim.SGD(network.parameters(), lr=TRAIN.learning_rate, momentum=TRAIN.momentum)
 

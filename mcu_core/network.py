@@ -1,12 +1,13 @@
 """A network whose parameters lie in memory that somebody else changes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mcu_core.packing import Layout
 from mcu_core.parallel import average_, synchronise_batchnorm
 from mcu_core.runtime import Runtime
 from mcu_core.types import Buffers
@@ -15,18 +16,25 @@ from mcu_core.types import Buffers
 class TrainedNetwork:
     """A private copy of a runtime's network in train mode.
 
-    Its parameters are views that are put into the modules once, instead of being exchanged at every call. BatchNorm
-    modules with a fixed momentum never read their count of batches, so it is not counted up in each of them at every
-    step, but once, at the end; a module that runs more than once in a forward pass counts one.
+    Its parameters are views that are put into the modules once, instead of being exchanged at every call. Under
+    bfloat16 the weights of convolutions and linear layers are cast all at once, instead of each by autocast: the same
+    bits by one operator. BatchNorm modules with a fixed momentum never read their count of batches, so it is not
+    counted up in each of them at every step, but once, at the end; a module that runs more than once in a forward pass
+    counts one.
     """
 
     steps: int = 0
     """Batches so far; whoever calls `forward` counts them."""
 
     def __init__(
-        self, runtime: Runtime, buffers: Buffers, views: Mapping[str, Tensor], moving: AbstractSet[str]
+        self, runtime: Runtime, buffers: Buffers, layout: Layout, point: Tensor, moving: AbstractSet[str]
     ) -> None:
         network = runtime.network()
+        self._point = point
+        self._cast = torch.empty_like(point, dtype=runtime.dtype) if runtime.dtype != torch.float32 else None
+        views = layout.views(point)
+        if self._cast is not None:
+            views |= {name: view for name, view in layout.views(self._cast).items() if name in _castable(network)}
         network.load_state_dict(dict(buffers), strict=False)
         network = synchronise_batchnorm(network, runtime.device).train()
         parameters = dict(network.named_parameters())
@@ -43,6 +51,8 @@ class TrainedNetwork:
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the outputs for images `[B, C, H, W]`, float32 `[B, K]`."""
+        if self._cast is not None:
+            self._cast.copy_(self._point)
         return self._runtime.apply(self._called, images)
 
     def buffers(self) -> dict[str, Tensor]:
@@ -56,6 +66,16 @@ class TrainedNetwork:
             if tensor.is_floating_point():
                 average_(tensor)
         return result
+
+
+def _castable(network: nn.Module) -> frozenset[str]:
+    """Return the parameters that autocast would cast at every use: those of plain convolutions and linear layers."""
+    return frozenset(
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in network.named_modules()
+        if type(module) in {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear}  # what derives from them may use it otherwise
+        for name, _ in module.named_parameters(recurse=False)
+    )
 
 
 def _without_counters(network: nn.Module) -> frozenset[str]:

@@ -174,7 +174,7 @@ class Descent:
         self._trained = self._layout.views(self._leaf)
         self._place = None if placement is None else placement.packed(self._layout)
         self._point = self._theta if self._place is None else torch.empty_like(self._theta)
-        self._network = TrainedNetwork(runtime, start.buffers, self._layout.views(self._point), names)
+        self._network = TrainedNetwork(runtime, start.buffers, self._layout, self._point, names)
         self._kept = _outside(mask, self._layout, self._leaf)
         self._rate = torch.zeros((), dtype=self._theta.dtype, device=self._theta.device)
         self._optimiser = build_optimiser(self._leaf, self._rate, config)

@@ -15,7 +15,7 @@ def trained(runtime: Runtime, start: State) -> tuple[TrainedNetwork, torch.Tenso
     names = frozenset(start.params)
     layout = layout_of(start.params, names)
     flat = layout.pack(start.params)
-    return TrainedNetwork(runtime, start.buffers, layout.views(flat), names), flat
+    return TrainedNetwork(runtime, start.buffers, layout, flat, names), flat
 
 
 def test_its_outputs_are_those_of_the_weights_in_the_flat_tensor(problem: Problem, runtime: Runtime) -> None:
@@ -32,12 +32,28 @@ def test_its_outputs_are_those_of_the_weights_in_the_flat_tensor(problem: Proble
 def test_only_what_moves_gets_a_gradient(problem: Problem, runtime: Runtime) -> None:
     start = problem.original
     layout = layout_of(start.params, frozenset({"head.bias"}))
-    views = layout.views(layout.pack(start.params))
-    network = TrainedNetwork(runtime, start.buffers, views, frozenset({"head.bias"}))
+    network = TrainedNetwork(runtime, start.buffers, layout, layout.pack(start.params), frozenset({"head.bias"}))
     batch = runtime.reader.read(torch.arange(8))
     (gradient,) = torch.autograd.grad(cross_entropy(network.forward(batch.images), batch), network.moving)
     assert gradient.shape == start.params["head.bias"].shape
     assert sum(parameter.requires_grad for parameter in network.moving) == 1
+
+
+def test_casting_all_weights_at_once_gives_the_bits_of_autocast(problem: Problem, runtime: Runtime) -> None:
+    half = replace(runtime, dtype=torch.bfloat16)
+    start = problem.original
+    network, flat = trained(half, start)
+    batch = runtime.reader.read(torch.arange(8))
+    outputs = network.forward(batch.images)
+    names = frozenset(start.params)
+    views = layout_of(start.params, names).views(flat)  # of the same memory layout, or convolutions round differently
+    leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
+    buffers = {name: tensor.clone() for name, tensor in start.buffers.items()}
+    expected = half.forward(half.network().train(), leaves, buffers, batch)
+    assert torch.equal(outputs, expected)
+    gradients = torch.autograd.grad(cross_entropy(outputs, batch), network.moving)
+    through_autocast = torch.autograd.grad(cross_entropy(expected, batch), list(leaves.values()))
+    assert all(torch.equal(own.float(), other) for own, other in zip(gradients, through_autocast, strict=True))
 
 
 def test_a_cumulative_average_still_counts_its_batches(runtime: Runtime) -> None:

@@ -222,6 +222,14 @@ def test_higher_accuracy_is_drawn_higher_and_larger_t_further_right() -> None:
     assert chart.target_retain < chart.target_forget
 
 
+def test_without_a_sweep_the_points_that_were_evaluated_are_drawn() -> None:
+    bare = PATHWAY.model_copy(update={"sweep": (), "region": ()})
+    line = [tuple(map(float, point.split(","))) for point in path_chart(bare, 0.9, 0.99).forget.split()]
+
+    assert len(line) == len(PATHWAY.evaluated)
+    assert [x for x, _ in line] == sorted(x for x, _ in line)
+
+
 # The schema
 
 
