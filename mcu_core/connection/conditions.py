@@ -51,8 +51,9 @@ def plan_ends(
         first_order: the first end's of `OPTIMISER`; the second takes Sophia-G.
 
     Returns:
-        Two plans. Adam and Sophia-G take a tenth and a thirtieth of the learning rate of SGD with momentum: their
-        steps have the size of the rate whatever the gradient's.
+        Two plans. AdamW takes .03 and Sophia-G .01 of the learning rate of SGD: their steps have the size of the rate
+        whatever the gradient's, and with these the three forgot alike (accuracy on D_f 61, 58 and 65 % after 12 epochs
+        on 1 000 images of Fashion-MNIST; with three times as much, both lost twenty points of TA).
     """
     plain = EndPlan(name="NegGrad+", method=method, seed=seed)
     match condition:
@@ -78,9 +79,9 @@ def _optimised(method: NegGradPlusConfig, optimiser: Optimiser, seed: int) -> En
         case Optimiser.SGD:
             name, share = "SGD", 1.0
         case Optimiser.ADAMW:
-            name, share = "AdamW", 0.1
+            name, share = "AdamW", 0.03
         case Optimiser.SOPHIA_G:
-            name, share = "Sophia-G", 1.0 / 30.0
+            name, share = "Sophia-G", 0.01
         case _:
             assert_never(optimiser)
     changes = {"optimiser": optimiser, "learning_rate": share * method.train.learning_rate}

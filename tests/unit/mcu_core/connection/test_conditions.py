@@ -37,6 +37,7 @@ def test_a_first_order_optimiser_meets_sophia(first_order: Optimiser) -> None:
     first, second = plan(Condition.OPTIMISER, first_order)
     assert (first.method.train.optimiser, second.method.train.optimiser) == (first_order, Optimiser.SOPHIA_G)
     assert first.method.train.epochs == second.method.train.epochs == 4
+    assert second.method.train.learning_rate < first.method.train.learning_rate <= METHOD.train.learning_rate
 
 
 def test_every_condition_names_its_ends_apart() -> None:
