@@ -57,7 +57,7 @@ def draw_measured_rows(labels: Tensor, split: Split, seed: int) -> MeasuredRows:
     rng = stream(seed, "measure")
     retain = subsample(split.retain, RETAIN_IMAGES, rng)
     each = min(SVC_SAMPLES, len(retain), len(split.test))
-    matched = match_classes(labels, split.sealed, split.forget, rng)
+    matched = match_classes(labels, split.sealed, labels[split.forget], rng)
     return MeasuredRows(
         forget=split.forget,
         retain=retain,
