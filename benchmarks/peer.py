@@ -57,12 +57,13 @@ def main() -> None:
     else:
         torch.set_num_threads(options.threads[0])
         case = deletion(options.fashion_mnist, network=options.network, images=options.images, seed=0)
+        truth = case.metrics(case.retrained(seed=0))
         result["torchunlearn"] = {
             "network": options.network,
             "images": options.images,
-            "retrained": case.metrics(case.retrained),
+            "retrained": truth,
             "original": case.metrics(case.problem.original),
-            "methods": compare(case, options.torchunlearn),
+            "methods": compare(case, truth, options.torchunlearn),
         }
     measure.write("peer", result, options.out)
 
