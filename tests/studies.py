@@ -1,11 +1,13 @@
 """Tiny experiments on which every cell takes a fraction of a second."""
 
 from collections.abc import Mapping
+from typing import assert_never
 
 import torch
 
 from mcu_core.config import CurveConfig, NegGradPlusConfig, Precision, SelectionConfig, TrainConfig
 from mcu_core.experiments.cells import (
+    AuditedCell,
     Cell,
     CellRecord,
     Chosen,
@@ -13,6 +15,7 @@ from mcu_core.experiments.cells import (
     Metrics,
     OriginalCell,
     PathwayCell,
+    ReferenceCell,
     RetrainedCell,
     Sweep,
     SweepCell,
@@ -123,8 +126,14 @@ def record_of(cell: Cell) -> CellRecord:
             found = metrics_of(unlearning=0.09, retain=0.98, test=0.90, attack=0.18)
             chosen = Chosen(t=0.8, evaluated=(), mask_share=0.5, mask_tensors=30, mask_note=None, beta_counts={})
             return CellRecord(cell=cell, environment=ENVIRONMENT, metrics=found, costs=spent, chosen=chosen)
+        case ReferenceCell():
+            return CellRecord(cell=cell, environment=ENVIRONMENT, costs=costs)
+        case AuditedCell():
+            return CellRecord(cell=cell, environment=ENVIRONMENT, calibrated=truth.auc)
         case SweepCell():
             return CellRecord(cell=cell, environment=ENVIRONMENT, sweep=sweep_of(cell.points))
+        case _:
+            assert_never(cell)
 
 
 def sweep_of(count: int) -> Sweep:

@@ -5,9 +5,17 @@ from enum import Enum
 from typing import Annotated, Any, Literal, assert_never
 
 import rfc8785
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
-from mcu_core.config import CurveConfig, MethodConfig, SelectionConfig, Setting
+from mcu_core.config import (
+    AlignConfig,
+    CurveConfig,
+    MethodConfig,
+    ReferenceConfig,
+    ReferenceFamilyConfig,
+    SelectionConfig,
+    Setting,
+)
 from mcu_core.experiments.setup import Deletion, World
 from mcu_core.report import (
     AucEstimate,
@@ -48,6 +56,16 @@ class RetrainedCell(Setting):
     deletion: Deletion
 
 
+class ReferenceCell(Setting):
+    """One member of a family of leave-out references: trained on D_train without one fold."""
+
+    kind: Literal["reference"] = "reference"
+    world: World
+    """Its own seed draws D_train; see `World.shared`."""
+    family: ReferenceFamilyConfig
+    fold: Annotated[int, Field(ge=0)]
+
+
 class UnlearnedCell(Setting):
     """θ_p: the original after an unlearning method, with BatchNorm statistics of D_r."""
 
@@ -55,6 +73,8 @@ class UnlearnedCell(Setting):
     world: World
     deletion: Deletion
     method: MethodConfig
+    teachers: tuple[ReferenceFamilyConfig, ...] = ()
+    """Families that answer for models without D_f, where the method asks for them."""
 
 
 class PathwayCell(Setting):
@@ -67,6 +87,26 @@ class PathwayCell(Setting):
     """Of θ_p."""
     curve: CurveConfig = CurveConfig()
     selection: SelectionConfig = SelectionConfig()
+    teachers: tuple[ReferenceFamilyConfig, ...] = ()
+    """Of the curve's objective and of θ_p's method."""
+
+
+AuditableCell = Annotated[UntouchedCell | RetrainedCell | UnlearnedCell | PathwayCell, Field(discriminator="kind")]
+"""Cells that have a model with something to forget."""
+
+
+class AuditedCell(Setting):
+    """A model measured against references that taught nobody: what is left of D_f beside how hard it is."""
+
+    kind: Literal["audited"] = "audited"
+    of: AuditableCell
+    family: ReferenceFamilyConfig
+
+    @model_validator(mode="after")
+    def _audits_no_pupil(self) -> "AuditedCell":
+        if isinstance(self.of, UnlearnedCell | PathwayCell) and self.family in self.of.teachers:
+            raise ValueError("the family that taught a model cannot audit it: take another seed")
+        return self
 
 
 class SweepCell(Setting):
@@ -81,24 +121,34 @@ class SweepCell(Setting):
 
 
 Cell = Annotated[
-    OriginalCell | UntouchedCell | RetrainedCell | UnlearnedCell | PathwayCell | SweepCell, Field(discriminator="kind")
+    OriginalCell
+    | UntouchedCell
+    | RetrainedCell
+    | ReferenceCell
+    | UnlearnedCell
+    | PathwayCell
+    | AuditedCell
+    | SweepCell,
+    Field(discriminator="kind"),
 ]
 """Everything that is kept under a digest."""
-StateCell = OriginalCell | RetrainedCell | UnlearnedCell
+StateCell = OriginalCell | RetrainedCell | ReferenceCell | UnlearnedCell
 """Cells whose weights are one model."""
 
 
 def dependencies(cell: Cell) -> tuple[Cell, ...]:
     """Return the cells whose weights a cell needs when it is run."""
     match cell:
-        case OriginalCell() | RetrainedCell():
+        case OriginalCell() | RetrainedCell() | ReferenceCell():
             return ()
         case UntouchedCell():
             return (OriginalCell(world=cell.world),)
         case UnlearnedCell():
-            return (OriginalCell(world=cell.world),)
+            return (OriginalCell(world=cell.world), *members(cell.world, *cell.teachers))
         case PathwayCell():
-            return (OriginalCell(world=cell.world), unlearned_of(cell))
+            return (OriginalCell(world=cell.world), unlearned_of(cell), *members(cell.world, *cell.teachers))
+        case AuditedCell(of=audited):
+            return (OriginalCell(world=audited.world), audited, *members(audited.world, cell.family))
         case SweepCell(pathway=pathway):
             retrained = RetrainedCell(world=pathway.world, deletion=pathway.deletion)
             return (OriginalCell(world=pathway.world), retrained, pathway)
@@ -108,12 +158,44 @@ def dependencies(cell: Cell) -> tuple[Cell, ...]:
 
 def unlearned_of(cell: PathwayCell) -> UnlearnedCell:
     """Return the cell of the θ_p at which a pathway ends."""
-    return UnlearnedCell(world=cell.world, deletion=cell.deletion, method=cell.method)
+    teachers = cell.teachers if asks_teachers(cell.method) else ()
+    return UnlearnedCell(world=cell.world, deletion=cell.deletion, method=cell.method, teachers=teachers)
+
+
+def asks_teachers(method: MethodConfig) -> bool:
+    """Return whether a method wants answers of models that never saw D_f."""
+    return isinstance(method, AlignConfig) and isinstance(method.objective, ReferenceConfig)
+
+
+def members(world: World, *families: ReferenceFamilyConfig) -> tuple[ReferenceCell, ...]:
+    """Return the cells of all members of some families."""
+    return tuple(
+        ReferenceCell(world=world.shared, family=family, fold=fold)
+        for family in families
+        for fold in range(family.folds)
+    )
 
 
 def world_of(cell: Cell) -> World:
     """Return what the original behind a cell depends on."""
-    return cell.pathway.world if isinstance(cell, SweepCell) else cell.world
+    match cell:
+        case SweepCell(pathway=pathway):
+            return pathway.world
+        case AuditedCell(of=audited):
+            return audited.world
+        case _:
+            return cell.world
+
+
+def deletion_of(cell: AuditableCell | AuditedCell | SweepCell) -> Deletion:
+    """Return what a cell is to forget."""
+    match cell:
+        case SweepCell(pathway=pathway):
+            return pathway.deletion
+        case AuditedCell(of=audited):
+            return audited.deletion
+        case _:
+            return cell.deletion
 
 
 def cell_digest(cell: Cell) -> str:
@@ -233,6 +315,8 @@ class CellRecord(Part):
     metrics: Metrics | None = None
     chosen: Chosen | None = None
     sweep: Sweep | None = None
+    calibrated: AucEstimate | None = None
+    """Of φ minus a reference's φ, D_f against the same sealed images as `metrics.auc`."""
     references: References | None = None
     costs: dict[str, Cost] = Field(default_factory=dict)
     """By phase, without the cells that this one rests on and without what measuring took."""

@@ -6,37 +6,48 @@ from functools import partial
 from typing import Protocol, assert_never
 
 import torch
+from torch import Tensor
 
 from mcu_core import checkpoint, models
 from mcu_core.audit.assemble import environment
+from mcu_core.config import ReferenceFamilyConfig
 from mcu_core.errors import ConfigurationError, DivergedError
 from mcu_core.experiments.cells import (
+    AuditableCell,
+    AuditedCell,
     Cell,
     CellRecord,
     OriginalCell,
     PathwayCell,
+    ReferenceCell,
     RetrainedCell,
     StateCell,
     SweepCell,
     UnlearnedCell,
     UntouchedCell,
+    deletion_of,
     dependencies,
+    members,
     unlearned_of,
     world_of,
 )
 from mcu_core.experiments.running import (
     Made,
     Work,
+    make_audited,
     make_original,
     make_pathway,
+    make_reference,
     make_retrained,
     make_sweep,
     make_unlearned,
     measured,
     prepare,
+    state_on_pathway,
 )
-from mcu_core.experiments.setup import Samples, draw_split, draw_train, samples_digest
+from mcu_core.experiments.setup import Samples, Split, World, draw_split, draw_train, samples_digest
 from mcu_core.experiments.store import CellStore
+from mcu_core.references import ReferenceFamily, assemble_family, teacher_of
 from mcu_core.types import Pathway, Phase, ProgressUpdate, State
 
 
@@ -102,6 +113,15 @@ class Laboratory:
         original = self.state(OriginalCell(world=cell.world))
         return checkpoint.load_pathway(content, original.params, expected_digest=digest)
 
+    def family(self, world: World, config: ReferenceFamilyConfig) -> ReferenceFamily:
+        """Return a family of references of a world's D_train.
+
+        Raises:
+            DivergedError: a member has no weights.
+        """
+        models = [self.state(cell) for cell in members(world, config)]
+        return assemble_family(draw_train(self._samples, world)[0], config, models)
+
     def _weights(self, cell: Cell) -> tuple[bytes, str]:
         record = self.record(cell)
         if record.diverged is not None:
@@ -141,25 +161,56 @@ class Laboratory:
         records = {need.kind: self._store.read(need) for need in dependencies(cell)}
         return {kind: record.weights for kind, record in records.items() if record is not None and record.weights}
 
+    def _train(self, cell: OriginalCell | ReferenceCell | RetrainedCell, work: Work) -> Made:
+        match cell:
+            case OriginalCell():
+                return make_original(cell, work, draw_train(self._samples, work.world)[0])
+            case ReferenceCell():
+                return make_reference(cell, work, draw_train(self._samples, work.world)[0])
+            case RetrainedCell():
+                return make_retrained(cell, work, draw_split(self._samples, work.world, cell.deletion))
+            case _:
+                assert_never(cell)
+
     def _run(self, cell: Cell, work: Work) -> Made:
-        world = work.world
-        if isinstance(cell, OriginalCell):
-            return make_original(cell, work, draw_train(self._samples, world)[0])
-        deletion = cell.pathway.deletion if isinstance(cell, SweepCell) else cell.deletion
+        if isinstance(cell, OriginalCell | ReferenceCell | RetrainedCell):
+            return self._train(cell, work)
+        world, deletion = work.world, deletion_of(cell)
         split = draw_split(self._samples, world, deletion)
-        if isinstance(cell, RetrainedCell):
-            return make_retrained(cell, work, split)
         original = self.state(OriginalCell(world=world))
         match cell:
             case UntouchedCell():
                 return Made(record=measured(cell, work, split, original))
             case UnlearnedCell():
-                return make_unlearned(cell, work, split, original)
+                return make_unlearned(cell, work, split, original, teacher=self._teacher(cell, work, split))
             case PathwayCell():
-                return make_pathway(cell, work, split, original, self.state(unlearned_of(cell)).params)
+                end = self.state(unlearned_of(cell)).params
+                return make_pathway(cell, work, split, original, end=end, teacher=self._teacher(cell, work, split))
+            case AuditedCell(of=audited):
+                state = self._audited_state(audited, work, split, original)
+                return make_audited(cell, work, split, state, self.family(world, cell.family))
             case SweepCell():
                 retrained = self.state(RetrainedCell(world=world, deletion=deletion))
                 pathway = self.pathway(cell.pathway)
                 return make_sweep(cell, work, split, original, pathway=pathway, retrained=retrained)
+            case _:
+                assert_never(cell)
+
+    def _teacher(self, cell: UnlearnedCell | PathwayCell, work: Work, split: Split) -> Tensor | None:
+        """Return the answers of a cell's families to D_f; asking them is on the families' account."""
+        if not cell.teachers:
+            return None
+        families = [self.family(cell.world, config) for config in cell.teachers]
+        return teacher_of(families, work.runtime, split.forget)
+
+    def _audited_state(self, cell: AuditableCell, work: Work, split: Split, original: State) -> State:
+        match cell:
+            case UntouchedCell():
+                return original
+            case RetrainedCell() | UnlearnedCell():
+                return self.state(cell)
+            case PathwayCell():
+                pathway, record = self.pathway(cell), self.record(cell)
+                return state_on_pathway(cell, work, split, original, pathway=pathway, record=record)
             case _:
                 assert_never(cell)

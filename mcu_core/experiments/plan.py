@@ -6,9 +6,11 @@ from typing import assert_never
 
 from mcu_core.config import GradientAscentConfig, MethodConfig, NegTaskVectorConfig, SsdConfig
 from mcu_core.experiments.cells import (
+    AuditedCell,
     Cell,
     OriginalCell,
     PathwayCell,
+    ReferenceCell,
     RetrainedCell,
     SweepCell,
     UnlearnedCell,
@@ -50,7 +52,7 @@ def missing(cells: Iterable[Cell], store: CellStore) -> tuple[Cell, ...]:
     return tuple(found)
 
 
-def expected_images(cell: Cell) -> float:
+def expected_images(cell: Cell) -> float:  # noqa: PLR0911 - one case a kind
     """Return how many trained images a cell costs, about; the end of a training before its horizon is not foreseen."""
     measuring = FORWARD_SHARE * MEASURED_IMAGES
     match cell:
@@ -60,6 +62,10 @@ def expected_images(cell: Cell) -> float:
             return measuring
         case RetrainedCell(world=world):
             return world.recipe.train.epochs * (world.train_images - _forget_count(world, cell.deletion)) + measuring
+        case ReferenceCell(world=world, family=family):
+            return family.recipe.train.epochs * world.train_images * (1.0 - 1.0 / family.folds)
+        case AuditedCell():
+            return measuring
         case UnlearnedCell():
             return _method_images(cell.world, cell.deletion, cell.method) + measuring
         case PathwayCell(world=world, curve=curve):
@@ -82,6 +88,10 @@ def label_of(cell: Cell) -> str:
             return f"seed {cell.world.seed}, {cell.method.kind}"
         case PathwayCell():
             return f"seed {cell.world.seed}, {pathway_name(cell.curve).value} to {cell.method.kind}"
+        case ReferenceCell(family=family):
+            return f"reference {cell.fold + 1} of {family.folds}, family {family.seed}"
+        case AuditedCell(of=audited):
+            return f"{label_of(audited)}, audited"
         case SweepCell(pathway=pathway):
             return f"seed {pathway.world.seed}, sweep of {pathway_name(pathway.curve).value} to {pathway.method.kind}"
         case _:

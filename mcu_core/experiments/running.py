@@ -10,17 +10,21 @@ from torch import Tensor
 
 from mcu_core import checkpoint, models
 from mcu_core.audit.assemble import environment
+from mcu_core.audit.statistics import auc
 from mcu_core.config import PointPolicy, SelectionConfig
 from mcu_core.connectivity import sweep as path_sweep
 from mcu_core.connectivity.fit import choose_mask, fit_curve
-from mcu_core.connectivity.selection import align_in_window, choose_point, effective_region
+from mcu_core.connectivity.selection import Choice, choose_point, effective_region
 from mcu_core.data import BatchReader, subsample
+from mcu_core.errors import ConfigurationError
 from mcu_core.experiments.cells import (
+    AuditedCell,
     Cell,
     CellRecord,
     Chosen,
     OriginalCell,
     PathwayCell,
+    ReferenceCell,
     RetrainedCell,
     Sweep,
     SweepCell,
@@ -28,13 +32,14 @@ from mcu_core.experiments.cells import (
     UnlearnedCell,
 )
 from mcu_core.experiments.cost import Meter
-from mcu_core.experiments.metrics import draw_measured_rows, measure
+from mcu_core.experiments.metrics import CONFIDENCE, draw_measured_rows, measure
 from mcu_core.experiments.setup import Samples, Split, World
-from mcu_core.inference import Point, accuracy, count_right, reestimate_batchnorm, reestimate_buffers
+from mcu_core.inference import Point, accuracy, count_right, logits, reestimate_batchnorm, reestimate_buffers
 from mcu_core.methods import unlearn
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.pipeline import measure_references
-from mcu_core.report import PathPoint, References
+from mcu_core.references import ReferenceFamily, calibrated_scores, train_reference
+from mcu_core.report import References
 from mcu_core.runtime import Runtime, resolve_precision, stream
 from mcu_core.types import Buffers, Params, Pathway, Phase, Problem, Progress, ProgressUpdate, State
 
@@ -57,7 +62,7 @@ class Work:
     meter: Meter
     progress: Progress
 
-    def problem(self, split: Split, original: State) -> Problem:
+    def problem(self, split: Split, original: State, teacher: Tensor | None = None) -> Problem:
         """Return what unlearning may read: neither D_t's forgotten class nor the sealed samples."""
         return Problem(
             model=self.runtime.model,
@@ -68,6 +73,7 @@ class Work:
             retain=split.retain,
             validation=split.validation,
             test=split.test,
+            teacher=teacher,
         )
 
     def random(self, purpose: str) -> torch.Generator:
@@ -116,11 +122,33 @@ def make_retrained(cell: RetrainedCell, work: Work, split: Split) -> Made:
     return Made(record=record, weights=checkpoint.to_bytes(state))
 
 
-def make_unlearned(cell: UnlearnedCell, work: Work, split: Split, original: State) -> Made:
+def make_reference(cell: ReferenceCell, work: Work, rows: Tensor) -> Made:
+    """Train one member of a family on D_train without its fold."""
+    if cell.fold >= cell.family.folds:
+        raise ConfigurationError(f"a family of {cell.family.folds} folds has no fold {cell.fold}")
+    with work.meter.phase(Phase.RETRAIN):
+        state = train_reference(work.runtime, rows, cell.family, cell.fold, progress=work.progress)
+    record = CellRecord(cell=cell, costs=work.meter.costs, environment=environment(work.runtime))
+    return Made(record=record, weights=checkpoint.to_bytes(state))
+
+
+def make_audited(cell: AuditedCell, work: Work, split: Split, state: State, family: ReferenceFamily) -> Made:
+    """Compare D_f with unseen images by φ beyond that of models which saw neither."""
+    runtime = work.runtime.in_float32()
+    rows = draw_measured_rows(work.samples.data.labels, split, work.world.seed)
+    forget, sealed = (
+        calibrated_scores(family, runtime, part, lambda asked: logits(runtime, state, asked)).numpy()
+        for part in (rows.forget, rows.sealed)
+    )
+    calibrated = auc(forget, sealed, confidence=CONFIDENCE)
+    return Made(record=CellRecord(cell=cell, calibrated=calibrated, environment=environment(runtime)))
+
+
+def make_unlearned(cell: UnlearnedCell, work: Work, split: Split, original: State, *, teacher: Tensor | None) -> Made:
     """Run an unlearning method, estimate BatchNorm statistics on D_r, and measure."""
     with work.meter.phase(Phase.PRE_UNLEARN):
         raw = unlearn(
-            work.problem(split, original),
+            work.problem(split, original, teacher),
             cell.method,
             work.random("pre_unlearn"),
             runtime=work.runtime,
@@ -131,9 +159,11 @@ def make_unlearned(cell: UnlearnedCell, work: Work, split: Split, original: Stat
     return Made(record=measured(cell, work, split, state), weights=checkpoint.to_bytes(state))
 
 
-def make_pathway(cell: PathwayCell, work: Work, split: Split, original: State, end: Params) -> Made:
+def make_pathway(
+    cell: PathwayCell, work: Work, split: Split, original: State, *, end: Params, teacher: Tensor | None
+) -> Made:
     """Choose the mask, train the curve, choose the point, and measure the model there."""
-    problem, runtime = work.problem(split, original), work.runtime
+    problem, runtime = work.problem(split, original, teacher), work.runtime
     references = measure_references(problem, runtime)  # known from the original's training: on nobody's account
     with work.meter.phase(Phase.MASK):
         mask = choose_mask(problem, cell.curve.mask, work.random("mask"), runtime=runtime, progress=work.progress)
@@ -149,19 +179,12 @@ def make_pathway(cell: PathwayCell, work: Work, split: Split, original: State, e
             progress=work.progress,
         )
     with work.meter.phase(Phase.SELECT):
-        sweep = path_sweep.Sweep(
-            runtime=runtime,
-            pathway=fit.pathway,
-            buffers=original.buffers,
-            rows=path_sweep.selection_rows(problem, cell.selection, work.random("selection")),
-            references=references,
-            progress=work.progress,
-        )
-        t, evaluated = choose(sweep, references, cell.selection)
-        state = sweep.state_at(t)
+        sweep = _sweep(cell, work, problem, fit.pathway, references)
+        choice = choose(sweep, references, cell.selection)
+        state = sweep.state_at(choice.t)
     chosen = Chosen(
-        t=t,
-        evaluated=evaluated,
+        t=choice.t,
+        evaluated=choice.evaluated,
         mask_share=mask.share,
         mask_tensors=len(mask.names),
         mask_note=mask.note,
@@ -172,20 +195,37 @@ def make_pathway(cell: PathwayCell, work: Work, split: Split, original: State, e
     return Made(record=record, weights=checkpoint.pathway_to_bytes(fit.pathway))
 
 
-def choose(
-    sweep: path_sweep.Sweep, references: References, config: SelectionConfig
-) -> tuple[float, tuple[PathPoint, ...]]:
-    """Return the chosen t and the points that were evaluated for it.
+def _sweep(
+    cell: PathwayCell, work: Work, problem: Problem, pathway: Pathway, references: References
+) -> path_sweep.Sweep:
+    return path_sweep.Sweep(
+        runtime=work.runtime,
+        pathway=pathway,
+        buffers=problem.original.buffers,
+        rows=path_sweep.selection_rows(problem, cell.selection, work.random("selection")),
+        references=references,
+        progress=work.progress,
+    )
 
-    The paper's choice looks into the window alone, so nothing is measured outside it: the drawing of the effective
+
+def state_on_pathway(
+    cell: PathwayCell, work: Work, split: Split, original: State, *, pathway: Pathway, record: CellRecord
+) -> State:
+    """Return the model that was chosen on a pathway."""
+    if record.chosen is None or record.references is None:
+        raise RuntimeError("the record of a pathway tells neither the choice nor its references")
+    problem = work.problem(split, original)
+    return _sweep(cell, work, problem, pathway, record.references).state_at(record.chosen.t)
+
+
+def choose(sweep: path_sweep.Sweep, references: References, config: SelectionConfig) -> Choice:
+    """Choose a point.
+
+    The balanced choice looks into the window alone, so nothing is measured outside it: the drawing of the effective
     region is a cell of its own. The other policies read the whole pathway.
     """
-    if config.policy is not PointPolicy.BALANCED:
-        choice = choose_point(sweep.measure, references, config)
-        return choice.t, choice.evaluated
-    window = sweep.measure(np.linspace(config.window_start, 1.0, config.points).tolist())
-    evaluated = align_in_window(sweep.measure, window, references, config)
-    return min(evaluated, key=lambda point: point.gap).t, evaluated
+    whole = config.policy is not PointPolicy.BALANCED
+    return choose_point(sweep.measure, references, config.model_copy(update={"sweep": whole}))
 
 
 def make_sweep(

@@ -49,11 +49,20 @@ class World(Setting):
     """Size of D_train, drawn from the official training split; what is left of it makes the audit's non-members."""
     seed: Seed
     """Of everything random: the draws of data, initialisation, training, unlearning, selection."""
+    draw_seed: Seed | None = None
+    """Of the draws of D_train and D_v where worlds of several seeds share them, and so one family of references; `None`
+    takes `seed`."""
     recipe: RetrainConfig = original_recipe()
     precision: Precision = Precision.AUTO
     """Of training and of the choice of t; the audit's numbers are computed in float32."""
     evaluation_batch: Annotated[int, Field(ge=1)] = 128
     """Images a forward pass without gradient."""
+
+    @property
+    def shared(self) -> "World":
+        """Return what all worlds of one D_train have in common: the one whose own seed draws it."""
+        seed = self.seed if self.draw_seed is None else self.draw_seed
+        return self.model_copy(update={"seed": seed, "draw_seed": None})
 
 
 class RandomShare(Setting):
@@ -145,7 +154,7 @@ def draw_split(samples: Samples, world: World, deletion: Deletion) -> Split:
     if not len(forget) or len(retain) < 2:
         raise DataError(f"{deletion.kind} forgets {len(forget)} of {len(train)} samples: there is nothing to compare")
     count = max(1, round(VALIDATION_SHARE * len(samples.heldout)))
-    validation = subsample(samples.heldout, count, stream(world.seed, "validation"))
+    validation = subsample(samples.heldout, count, stream(world.shared.seed, "validation"))
     test = samples.heldout[~torch.isin(samples.heldout, validation)]
     of_class = torch.zeros(len(test), dtype=torch.bool)
     if isinstance(deletion, WholeClass):
@@ -171,7 +180,7 @@ def draw_train(samples: Samples, world: World) -> tuple[Tensor, Tensor]:
             f"{world.train_images} training images leave none of the {len(samples.train)} of {world.data} for the "
             "audit's non-members: take fewer"
         )
-    train = subsample(samples.train, world.train_images, stream(world.seed, "train"))
+    train = subsample(samples.train, world.train_images, stream(world.shared.seed, "train"))
     return train, samples.train[~torch.isin(samples.train, train)]
 
 

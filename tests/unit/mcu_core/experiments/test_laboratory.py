@@ -4,23 +4,30 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from mcu_core import checkpoint
-from mcu_core.config import NegGradPlusConfig, TrainConfig
+from mcu_core.config import AlignConfig, NegGradPlusConfig, ReferenceConfig, ReferenceFamilyConfig, TrainConfig
 from mcu_core.errors import ConfigurationError, DivergedError
 from mcu_core.experiments.cells import (
+    AuditedCell,
     Cell,
     CellRecord,
     OriginalCell,
+    ReferenceCell,
     RetrainedCell,
+    UnlearnedCell,
     UntouchedCell,
+    members,
     unlearned_of,
 )
 from mcu_core.experiments.laboratory import Laboratory
+from mcu_core.experiments.metrics import draw_measured_rows, measure
 from mcu_core.experiments.plan import missing
-from mcu_core.experiments.setup import WholeClass, draw_split
+from mcu_core.experiments.setup import WholeClass, draw_split, draw_train
 from mcu_core.experiments.store import CellStore
-from mcu_core.inference import accuracy
+from mcu_core.inference import accuracy, logits
+from mcu_core.losses import label_logit
 from mcu_core.types import ProgressUpdate
 from tests.cases import tiny_runtime
 from tests.studies import tiny_pathway, tiny_samples, tiny_sweep
@@ -213,3 +220,83 @@ def test_a_record_is_plain_json(finished: Path) -> None:
     for path in (finished / "cells").iterdir():
         assert json.loads(path.read_text())["format"] == 1
         assert path.stat().st_size < 20_000
+
+
+# References
+
+FAMILY = ReferenceFamilyConfig(folds=2, recipe=tiny_pathway().world.recipe, seed=7)
+AUDITORS = FAMILY.model_copy(update={"seed": 8})
+TAUGHT_CURVE = tiny_pathway().curve.model_copy(update={"objective": ReferenceConfig()})
+
+
+def taught() -> UnlearnedCell:
+    pathway = tiny_pathway()
+    method = AlignConfig(objective=ReferenceConfig(), train=TrainConfig(epochs=1, learning_rate=0.01))
+    return UnlearnedCell(world=pathway.world, deletion=pathway.deletion, method=method, teachers=(FAMILY,))
+
+
+def test_a_taught_cell_trains_its_teachers_first_and_once(folder: Path) -> None:
+    diary = Diary()
+    lab = laboratory(folder, diary)
+    lab.record(taught())
+    assert [kind for kind in diary.kinds if kind != "unlearned"] == ["reference", "reference"]
+    again = Diary()
+    pathway = tiny_pathway().model_copy(
+        update={"method": taught().method, "teachers": (FAMILY,), "curve": TAUGHT_CURVE}
+    )
+    laboratory(folder, again).record(pathway)
+    assert again.kinds == ["pathway"], "teachers and the taught end are there"
+
+
+def test_references_are_shared_by_the_seeds_of_one_training_set() -> None:
+    world = tiny_pathway().world
+    first, second = (world.model_copy(update={"seed": seed, "draw_seed": 3}) for seed in (0, 1))
+    assert members(first, FAMILY) == members(second, FAMILY)
+    drawn = [draw_train(tiny_samples(), one)[0] for one in (first, second)]
+    assert torch.equal(*drawn)
+    forget = [draw_split(tiny_samples(), one, tiny_pathway().deletion).forget for one in (first, second)]
+    assert not torch.equal(*forget)
+
+
+def test_a_family_that_taught_a_model_cannot_audit_it() -> None:
+    with pytest.raises(ValidationError, match="cannot audit it"):
+        AuditedCell(of=taught(), family=FAMILY)
+    assert AuditedCell(of=taught(), family=AUDITORS)
+
+
+def test_an_audit_compares_scores_beyond_those_of_references_that_saw_neither_side(folder: Path) -> None:
+    pathway = tiny_pathway()
+    cell = AuditedCell(of=RetrainedCell(world=pathway.world, deletion=pathway.deletion), family=AUDITORS)
+    lab = laboratory(folder)
+    found = lab.record(cell).calibrated
+    split = draw_split(tiny_samples(), pathway.world, pathway.deletion)
+    runtime, labels = lab._work(cell).runtime.in_float32(), tiny_samples().data.labels
+    state = lab.state(RetrainedCell(world=pathway.world, deletion=pathway.deletion))
+    family = lab.family(pathway.world, AUDITORS)
+    rows = draw_measured_rows(labels, split, pathway.world.seed)
+    scores = [
+        label_logit(logits(runtime, state, part).double(), labels[part])
+        - label_logit(family.answers(runtime, part).double(), labels[part])
+        for part in (rows.forget, rows.sealed)
+    ]
+    higher = (scores[0].unsqueeze(1) > scores[1]).double().mean()
+    assert found is not None
+    assert found.value == pytest.approx(float(higher))
+    assert (found.forget_count, found.nonmember_count) == (len(rows.forget), len(rows.sealed))
+
+
+def test_the_audited_point_of_a_pathway_is_the_chosen_one(folder: Path) -> None:
+    """The model is put together anew from the stored pathway: it must answer as the one that was measured."""
+    pathway = tiny_pathway()
+    lab = laboratory(folder)
+    work = lab._work(pathway)
+    split = draw_split(tiny_samples(), pathway.world, pathway.deletion)
+    state = lab._audited_state(pathway, work, split, lab.state(OriginalCell(world=pathway.world)))
+    rows = draw_measured_rows(tiny_samples().data.labels, split, pathway.world.seed)
+    assert measure(work.runtime, state, rows) == read(folder, pathway).metrics
+
+
+def test_a_fold_that_a_family_does_not_have_is_refused(folder: Path) -> None:
+    cell = ReferenceCell(world=tiny_pathway().world, family=FAMILY, fold=2)
+    with pytest.raises(ConfigurationError, match="no fold 2"):
+        laboratory(folder).record(cell)
