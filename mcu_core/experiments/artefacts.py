@@ -6,6 +6,7 @@ from typing import Any
 
 from mcu_core.experiments.cells import Cell, cell_digest
 from mcu_core.experiments.figures import draw_figure
+from mcu_core.experiments.forgetting import AUDITORS, audited_cells, family, forgetting_rows
 from mcu_core.experiments.markdown import audit_table, paper_table, reduction_table
 from mcu_core.experiments.panels import Figure, figure_cells, figure_markdown, figure_numbers
 from mcu_core.experiments.paper import Study
@@ -18,6 +19,7 @@ class Artefact(StrEnum):
     TABLE1 = "table1"
     TABLE2 = "table2"
     TABLE3 = "table3"
+    FORGETTING = "forgetting"
     FIGURE2 = "figure2"
     FIGURE3 = "figure3"
     FIGURE4 = "figure4"
@@ -28,11 +30,12 @@ class Artefact(StrEnum):
     FIGURE9 = "figure9"
 
 
-_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3)
+_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3, Artefact.FORGETTING)
 _TITLES = {
     Artefact.TABLE1: "Table 1: six pre-unlearning methods with and without MCU_β, random deletion",
     Artefact.TABLE2: "Table 2: random deletion",
     Artefact.TABLE3: "Table 3: class-wise deletion",
+    Artefact.FORGETTING: "Forgetting that an audit accepts",
 }
 _READING = (
     "Rates in percent, mean ± sample deviation over seeds; in parentheses the mean over seeds of the distance to the "
@@ -67,7 +70,8 @@ def cells_of(artefact: Artefact, study: Study) -> tuple[Cell, ...]:
     if not is_table(artefact):
         return figure_cells(Figure(artefact.value), study)
     rows = _rows(artefact, study)
-    return tuple(row.cells[index] for index in range(len(study.seeds)) for row in rows)
+    cells = tuple(row.cells[index] for index in range(len(study.seeds)) for row in rows)
+    return cells + audited_cells(study, cells) if artefact is Artefact.FORGETTING else cells
 
 
 def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
@@ -84,12 +88,16 @@ def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
         data = {**common, "figure": numbers.model_dump(mode="json")}
         return Rendered(data=data, markdown=markdown, images=draw_figure(numbers))
     rows = _rows(artefact, study)
-    found = summarise(rows, records, {cell: cell_digest(cell) for row in rows for cell in row.cells})
+    auditors = family(study, AUDITORS) if artefact is Artefact.FORGETTING else None
+    digests = {cell: cell_digest(cell) for row in rows for cell in row.cells}
+    found = summarise(rows, records, digests, auditors=auditors)
     parts = [f"# {_TITLES[artefact]}\n", paper_table(found), "Beyond the paper:\n", audit_table(found)]
     if any(row.rests_on for row in found):
         parts += ["What the pathway brings:\n", reduction_table(found)]
     if artefact is Artefact.TABLE3:
         parts.append(f"Class {study.label} is forgotten; its test images make UA_test and are left out of TA.\n")
+    if artefact is Artefact.FORGETTING:
+        parts.append(_forgotten(study))
     data = {**common, "rows": [row.model_dump(mode="json") for row in found]}
     return Rendered(data=data, markdown="\n".join([*parts, _READING + "\n", _provenance(study, records)]), images={})
 
@@ -108,8 +116,20 @@ def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
             return table_rows(study, study.random, per_method=False)
         case Artefact.TABLE3:
             return table_rows(study, study.whole_class, per_method=False)
+        case Artefact.FORGETTING:
+            return forgetting_rows(study)
         case _:
             raise RuntimeError(f"{artefact} is no table")
+
+
+def _forgotten(study: Study) -> str:
+    which = "hardest" if study.hardest else "random"
+    count = study.count or round(study.share * study.train_images)
+    return (
+        f"{count} {which} samples are forgotten. Calibrated: φ minus the φ of a model that never saw the sample; the "
+        f"references that audit ({study.folds} folds, of the same training set for all seeds) are not those that "
+        "teach. Training references is amortised over tickets and on no row's account.\n"
+    )
 
 
 def _provenance(study: Study, records: Records) -> str:

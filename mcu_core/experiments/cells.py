@@ -16,7 +16,7 @@ from mcu_core.config import (
     SelectionConfig,
     Setting,
 )
-from mcu_core.experiments.setup import Deletion, World
+from mcu_core.experiments.setup import Deletion, HardestCount, World
 from mcu_core.report import (
     AucEstimate,
     Digest,
@@ -136,24 +136,32 @@ StateCell = OriginalCell | RetrainedCell | ReferenceCell | UnlearnedCell
 """Cells whose weights are one model."""
 
 
-def dependencies(cell: Cell) -> tuple[Cell, ...]:
+def dependencies(cell: Cell) -> tuple[Cell, ...]:  # noqa: PLR0911 - one case a kind
     """Return the cells whose weights a cell needs when it is run."""
     match cell:
-        case OriginalCell() | RetrainedCell() | ReferenceCell():
+        case OriginalCell() | ReferenceCell():
             return ()
+        case RetrainedCell():
+            return _judges(cell)
         case UntouchedCell():
-            return (OriginalCell(world=cell.world),)
+            return (OriginalCell(world=cell.world), *_judges(cell))
         case UnlearnedCell():
-            return (OriginalCell(world=cell.world), *members(cell.world, *cell.teachers))
+            return (OriginalCell(world=cell.world), *members(cell.world, *cell.teachers), *_judges(cell))
         case PathwayCell():
-            return (OriginalCell(world=cell.world), unlearned_of(cell), *members(cell.world, *cell.teachers))
+            teachers = members(cell.world, *cell.teachers)
+            return (OriginalCell(world=cell.world), unlearned_of(cell), *teachers, *_judges(cell))
         case AuditedCell(of=audited):
-            return (OriginalCell(world=audited.world), audited, *members(audited.world, cell.family))
+            return (OriginalCell(world=audited.world), audited, *members(audited.world, cell.family), *_judges(audited))
         case SweepCell(pathway=pathway):
             retrained = RetrainedCell(world=pathway.world, deletion=pathway.deletion)
             return (OriginalCell(world=pathway.world), retrained, pathway)
         case _:
             assert_never(cell)
+
+
+def _judges(cell: AuditableCell) -> "tuple[ReferenceCell, ...]":
+    """Return the references that say what is hard, where that decides what is forgotten."""
+    return members(cell.world, cell.deletion.family) if isinstance(cell.deletion, HardestCount) else ()
 
 
 def unlearned_of(cell: PathwayCell) -> UnlearnedCell:

@@ -7,6 +7,7 @@ from typing import Protocol, assert_never
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mcu_core import checkpoint, models
 from mcu_core.audit.assemble import environment
@@ -45,7 +46,16 @@ from mcu_core.experiments.running import (
     prepare,
     state_on_pathway,
 )
-from mcu_core.experiments.setup import Samples, Split, World, draw_split, draw_train, samples_digest
+from mcu_core.experiments.setup import (
+    Deletion,
+    HardestCount,
+    Samples,
+    Split,
+    World,
+    draw_split,
+    draw_train,
+    samples_digest,
+)
 from mcu_core.experiments.store import CellStore
 from mcu_core.references import ReferenceFamily, assemble_family, teacher_of
 from mcu_core.types import Pathway, Phase, ProgressUpdate, State
@@ -168,7 +178,7 @@ class Laboratory:
             case ReferenceCell():
                 return make_reference(cell, work, draw_train(self._samples, work.world)[0])
             case RetrainedCell():
-                return make_retrained(cell, work, draw_split(self._samples, work.world, cell.deletion))
+                return make_retrained(cell, work, self._split(cell.deletion, work))
             case _:
                 assert_never(cell)
 
@@ -176,7 +186,7 @@ class Laboratory:
         if isinstance(cell, OriginalCell | ReferenceCell | RetrainedCell):
             return self._train(cell, work)
         world, deletion = work.world, deletion_of(cell)
-        split = draw_split(self._samples, world, deletion)
+        split = self._split(deletion, work)
         original = self.state(OriginalCell(world=world))
         match cell:
             case UntouchedCell():
@@ -195,6 +205,17 @@ class Laboratory:
                 return make_sweep(cell, work, split, original, pathway=pathway, retrained=retrained)
             case _:
                 assert_never(cell)
+
+    def _split(self, deletion: Deletion, work: Work) -> Split:
+        if not isinstance(deletion, HardestCount):
+            return draw_split(self._samples, work.world, deletion)
+        family, runtime = self.family(work.world, deletion.family), work.runtime.in_float32()
+
+        def losses(rows: Tensor) -> Tensor:
+            labels = self._samples.data.labels[rows]
+            return functional.cross_entropy(family.answers(runtime, rows), labels, reduction="none")
+
+        return draw_split(self._samples, work.world, deletion, losses=losses)
 
     def _teacher(self, cell: UnlearnedCell | PathwayCell, work: Work, split: Split) -> Tensor | None:
         """Return the answers of a cell's families to D_f; asking them is on the families' account."""

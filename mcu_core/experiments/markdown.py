@@ -27,11 +27,15 @@ def audit_table(rows: Sequence[RowSummary]) -> str:
         "Methods", "AUC of φ", "seeds covering .5", "MIA − MIA on unseen", "upper 1 % tail", "lower 1 % tail",
         "epochs (CPU)", "epochs (images)",
     ]  # fmt: skip
+    audited = any(row.calibrated_auc is not None for row in rows)
+    if audited:
+        head[3:3] = ["calibrated AUC", "seeds covering .5"]
     lines = [
         [
             _name(row),
             _number(row.auc, digits=3),
-            DASH if row.auc is None else f"{row.auc_covers_half} of {len(row.auc.values)}",
+            _share_of_seeds(row.auc, row.auc_covers_half),
+            *(_calibrated(row) if audited else ()),
             _number(row.membership_gap, scale=100.0),
             _number(row.upper_tail, scale=100.0),
             _number(row.lower_tail, scale=100.0),
@@ -61,6 +65,15 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; numbers are aligned to the right."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *lines)) + "\n"
+
+
+def _calibrated(row: RowSummary) -> tuple[str, str]:
+    found = row.calibrated_auc
+    return _number(found, digits=3), _share_of_seeds(found, row.calibrated_covers_half)
+
+
+def _share_of_seeds(found: Summary | None, count: int) -> str:
+    return DASH if found is None else f"{count} of {len(found.values)}"
 
 
 def _name(row: RowSummary) -> str:

@@ -44,6 +44,12 @@ class Study(Setting):
     """Of D_train that a random deletion forgets."""
     label: Annotated[int, Field(ge=0)] = 0
     """Of the class that a class-wise deletion forgets."""
+    count: Annotated[int | None, Field(ge=1)] = None
+    """Samples to forget in place of a share, for `forgetting`."""
+    hardest: bool = False
+    """Whether these are the hardest ones and no random ones, for `forgetting`."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Of the families of references, for `forgetting`."""
     method_epochs: Annotated[int | None, Field(ge=1)] = None
     """In place of every method's own number; to try a command out."""
     curve_epochs: Annotated[int | None, Field(ge=1)] = None

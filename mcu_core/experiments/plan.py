@@ -18,7 +18,7 @@ from mcu_core.experiments.cells import (
     dependencies,
 )
 from mcu_core.experiments.cost import FORWARD_SHARE
-from mcu_core.experiments.setup import Deletion, RandomCount, RandomShare, WholeClass, World
+from mcu_core.experiments.setup import Deletion, HardestCount, RandomCount, RandomShare, WholeClass, World
 from mcu_core.experiments.store import CellStore
 from mcu_core.pipeline import pathway_name
 from mcu_core.types import Phase, ProgressUpdate
@@ -110,7 +110,7 @@ def _forget_count(world: World, deletion: Deletion) -> float:
     match deletion:
         case RandomShare():
             return deletion.share * world.train_images
-        case RandomCount():
+        case RandomCount() | HardestCount():
             return deletion.count
         case WholeClass():
             return world.train_images / world.architecture.classes

@@ -1,6 +1,7 @@
 """What an experiment starts from: the data, the network, the seed, and which samples are to be forgotten."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, assert_never
 
@@ -12,6 +13,7 @@ from mcu_core.config import (
     ArchitectureConfig,
     PositiveFraction,
     Precision,
+    ReferenceFamilyConfig,
     RetrainConfig,
     Schedule,
     Seed,
@@ -86,7 +88,22 @@ class WholeClass(Setting):
     label: Annotated[int, Field(ge=0)] = 0
 
 
-Deletion = Annotated[RandomShare | RandomCount | WholeClass, Field(discriminator="kind")]
+class HardestCount(Setting):
+    """Forget the samples of D_train that models which never saw them get most wrong: membership is loudest there.
+
+    The audit's non-members are then the hardest unseen images, of each class the share that D_f is of it.
+    """
+
+    kind: Literal["hardest_count"] = "hardest_count"
+    count: Annotated[int, Field(ge=1)]
+    family: ReferenceFamilyConfig
+    """References whose loss says what is hard."""
+
+
+Deletion = Annotated[RandomShare | RandomCount | WholeClass | HardestCount, Field(discriminator="kind")]
+
+Losses = Callable[[Tensor], Tensor]
+"""Of models that never saw them: positions int64 `[n]` in, float `[n]` out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,7 +148,7 @@ def samples_digest(samples: Samples) -> str:
     return hashed.hexdigest()
 
 
-def draw_split(samples: Samples, world: World, deletion: Deletion) -> Split:
+def draw_split(samples: Samples, world: World, deletion: Deletion, *, losses: Losses | None = None) -> Split:
     """Draw D_train, D_v and D_t of a world and D_f of a deletion.
 
     D_train depends on the world alone, so that one original serves every deletion.
@@ -140,6 +157,7 @@ def draw_split(samples: Samples, world: World, deletion: Deletion) -> Split:
         samples: the data set.
         world: number of training images and seed.
         deletion: what is forgotten.
+        losses: of every training image and every image left over, for `hardest_count`.
 
     Returns:
         The parts; all but `class_test` hold at least one sample.
@@ -149,7 +167,13 @@ def draw_split(samples: Samples, world: World, deletion: Deletion) -> Split:
         DataError: nothing would be forgotten, or nothing kept.
     """
     train, sealed = draw_train(samples, world)
-    forget = _draw_forget(samples.data.labels, train, deletion, stream(world.seed, "forget"))
+    if isinstance(deletion, HardestCount):
+        if losses is None:
+            raise RuntimeError("hardest_count needs losses")
+        forget = _hardest(train, deletion.count, losses)
+        sealed = _as_hard(samples.data.labels, train, forget, sealed, losses)
+    else:
+        forget = _draw_forget(samples.data.labels, train, deletion, stream(world.seed, "forget"))
     retain = train[~torch.isin(train, forget)]
     if not len(forget) or len(retain) < 2:
         raise DataError(f"{deletion.kind} forgets {len(forget)} of {len(train)} samples: there is nothing to compare")
@@ -184,7 +208,24 @@ def draw_train(samples: Samples, world: World) -> tuple[Tensor, Tensor]:
     return train, samples.train[~torch.isin(samples.train, train)]
 
 
-def _draw_forget(labels: Tensor, train: Tensor, deletion: Deletion, rng: torch.Generator) -> Tensor:
+def _as_hard(labels: Tensor, train: Tensor, forget: Tensor, sealed: Tensor, losses: Losses) -> Tensor:
+    """Return the hardest unseen images of each class of D_f, the share of it that D_f is of the class in D_train."""
+    chosen = []
+    for label in torch.bincount(labels[forget]).nonzero().flatten().tolist():
+        unseen = sealed[labels[sealed] == label]
+        share = int((labels[forget] == label).sum()) / int((labels[train] == label).sum())
+        chosen.append(_hardest(unseen, max(1, round(share * len(unseen))), losses))
+    return torch.cat(chosen).sort().values
+
+
+def _hardest(rows: Tensor, count: int, losses: Losses) -> Tensor:
+    order = losses(rows).argsort(descending=True, stable=True)
+    return rows[order[:count]].sort().values
+
+
+def _draw_forget(
+    labels: Tensor, train: Tensor, deletion: RandomShare | RandomCount | WholeClass, rng: torch.Generator
+) -> Tensor:
     match deletion:
         case RandomShare():
             return subsample(train, max(1, round(deletion.share * len(train))), rng)

@@ -4,9 +4,12 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
-from mcu_core.config import AdaptiveBetaConfig, AscentConfig, CurveConfig, FixedBetaConfig
+from mcu_core.config import AdaptiveBetaConfig, AscentConfig, CurveConfig, FixedBetaConfig, ReferenceFamilyConfig
 from mcu_core.experiments.cells import (
+    AuditableCell,
+    AuditedCell,
     Cell,
     CellRecord,
     Cost,
@@ -22,7 +25,7 @@ from mcu_core.experiments.cost import epochs_by_cpu, epochs_by_images
 from mcu_core.experiments.metrics import average_gap, compared
 from mcu_core.experiments.paper import Study, neggrad_plus, paper_methods
 from mcu_core.experiments.setup import Deletion
-from mcu_core.report import Part
+from mcu_core.report import AucEstimate, Part
 from mcu_core.types import Phase
 
 RETRAINED, ORIGINAL = "RT", "Original"
@@ -81,6 +84,10 @@ class RowSummary(Part):
     lower_tail: Summary | None
     epochs_by_cpu: Summary | None
     epochs_by_images: Summary | None
+    calibrated_auc: Summary | None = None
+    """Of φ minus that of a reference that saw neither side; `None` where nobody audited."""
+    calibrated_covers_half: int = 0
+    """Seeds whose 95 % interval covers .5."""
 
 
 def table_rows(study: Study, deletion: Deletion, *, per_method: bool) -> tuple[Row, ...]:
@@ -109,16 +116,44 @@ def table_rows(study: Study, deletion: Deletion, *, per_method: bool) -> tuple[R
     return tuple(rows)
 
 
-def summarise(rows: Sequence[Row], records: Records, digests: Mapping[Cell, str]) -> tuple[RowSummary, ...]:
+def summarise(
+    rows: Sequence[Row],
+    records: Records,
+    digests: Mapping[Cell, str],
+    *,
+    auditors: ReferenceFamilyConfig | None = None,
+) -> tuple[RowSummary, ...]:
     """Return the numbers of a table.
 
     Args:
         rows: with the retrained model's among them.
         records: of all their cells, and of the cells of the θ_p that pathways end in.
         digests: of the cells.
+        auditors: the family of the audited cells, where the records hold these.
     """
     retrained = [records[cell] for cell in next(row for row in rows if row.name == RETRAINED).cells]
-    return tuple(_summarise(row, records, retrained, digests) for row in rows)
+    found = tuple(_summarise(row, records, retrained, digests) for row in rows)
+    if auditors is None:
+        return found
+    return tuple(_with_audit(summed, row, records, auditors) for summed, row in zip(found, rows, strict=True))
+
+
+def _with_audit(summed: RowSummary, row: Row, records: Records, auditors: ReferenceFamilyConfig) -> RowSummary:
+    audits = [records[AuditedCell(of=cell, family=auditors)].calibrated for cell in row.cells if _is_auditable(cell)]
+    known = [audit for audit in audits if audit is not None]
+    update = {
+        "calibrated_auc": summary([audit.value for audit in known]),
+        "calibrated_covers_half": sum(_covers_half(audit) for audit in known),
+    }
+    return summed.model_copy(update=update)
+
+
+def _is_auditable(cell: Cell) -> TypeGuard[AuditableCell]:
+    return isinstance(cell, UntouchedCell | RetrainedCell | UnlearnedCell | PathwayCell)
+
+
+def _covers_half(auc: AucEstimate) -> bool:
+    return auc.low is not None and auc.high is not None and auc.low <= 0.5 <= auc.high
 
 
 def reduction(row: RowSummary, base: RowSummary) -> float | None:
@@ -161,10 +196,7 @@ def _summarise(row: Row, records: Records, retrained: Sequence[CellRecord], dige
         average_gap=summary([average_gap(metrics, reference) for _, metrics, _, reference in good]),
         minutes=summary([cost.seconds / 60.0 for cost, _ in costs]),
         auc=summary([metrics.auc.value for metrics in found]),
-        auc_covers_half=sum(
-            metrics.auc.low is not None and metrics.auc.high is not None and metrics.auc.low <= 0.5 <= metrics.auc.high
-            for metrics in found
-        ),
+        auc_covers_half=sum(_covers_half(metrics.auc) for metrics in found),
         membership_gap=summary([metrics.membership.gap for metrics in found]),
         upper_tail=summary([metrics.tails[0].share for metrics in found]),
         lower_tail=summary([metrics.tails[1].share for metrics in found]),

@@ -31,7 +31,10 @@ EXIT_INTERRUPTED = 130
 
 def bench(
     artefact: Annotated[
-        str, typer.Argument(help="`table1`, `table2` (random), `table3` (class-wise), or `figure2` to `figure9`.")
+        str,
+        typer.Argument(
+            help="`table1`, `table2` (random), `table3` (class-wise), `figure2` to `figure9`, or `forgetting`."
+        ),
     ],
     data: Annotated[
         str,
@@ -49,6 +52,13 @@ def bench(
     ] = 40,
     share: Annotated[float, typer.Option(help="Of D_train that a random deletion forgets.")] = 0.1,
     label: Annotated[int, typer.Option(min=0, help="Class that a class-wise deletion forgets.")] = 0,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="`forgetting`: samples to forget in place of a share.")
+    ] = None,
+    hardest: Annotated[
+        bool, typer.Option("--hardest", help="`forgetting`: the hardest samples, no random ones.")
+    ] = False,
+    folds: Annotated[int, typer.Option(min=2, help="`forgetting`: models in each family of references.")] = 5,
     method_epochs: Annotated[int | None, typer.Option(min=1, help="For every method, to try things out.")] = None,
     curve_epochs: Annotated[int | None, typer.Option(min=1, help="For every curve, to try things out.")] = None,
     precision: Annotated[str, typer.Option(help="`auto`, `float32` or `bfloat16`.")] = "auto",
@@ -66,6 +76,8 @@ def bench(
         unlearn bench table1
 
         unlearn bench figure3 --data digits --epochs 10
+
+        unlearn bench forgetting --count 100 --hardest
 
         unlearn bench table3 --data CIFAR10 --download --seeds 0,1,2,3,4 --label 5
     """
@@ -86,6 +98,9 @@ def bench(
             epochs=epochs,
             share=share,
             label=label,
+            count=count,
+            hardest=hardest,
+            folds=folds,
             method_epochs=method_epochs,
             curve_epochs=curve_epochs,
             precision=precision,

@@ -38,6 +38,9 @@ class BenchRequest:
     epochs: int
     share: float
     label: int
+    count: int | None
+    hardest: bool
+    folds: int
     method_epochs: int | None
     curve_epochs: int | None
     precision: str
@@ -104,6 +107,9 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
         precision=Precision(request.precision),
         share=request.share,
         label=request.label,
+        count=request.count,
+        hardest=request.hardest,
+        folds=request.folds,
         method_epochs=request.method_epochs,
         curve_epochs=request.curve_epochs,
     )

@@ -87,3 +87,14 @@ def test_what_cannot_be_measured_is_told(arguments: tuple[str, ...], message: st
 )
 def test_time_left_is_told_in_words(seconds: float | None, text: str) -> None:
     assert left_text(seconds) == text
+
+
+def test_hard_samples_are_forgotten_and_audited_with_references(store: Path) -> None:
+    arguments = ("forgetting", *TINY, "--seeds", "0,1", "--folds", "2", "--count", "12", "--hardest")
+    first = bench(*arguments, "--json", store=store)
+    assert first.exit_code == 0, first.stderr
+    assert "family 303" in first.stderr
+    table = json.loads((store / "forgetting.json").read_text())
+    assert all(len(row["calibrated_auc"]["values"]) == 2 for row in table["rows"])
+    assert "12 hardest samples are forgotten" in (store / "forgetting.md").read_text()
+    assert json.loads(bench(*arguments, "--json", store=store).stdout)["cells_run"] == 0

@@ -1,0 +1,120 @@
+"""Forgetting that an honest audit accepts: bounded objectives beside the paper's, audited with other references."""
+
+from mcu_core.config import (
+    AlignConfig,
+    Criterion,
+    CurveConfig,
+    MaskConfig,
+    MaskMode,
+    ObjectiveConfig,
+    QuantileConfig,
+    ReferenceConfig,
+    ReferenceFamilyConfig,
+    Schedule,
+    SelectionConfig,
+    TrainConfig,
+)
+from mcu_core.experiments.cells import (
+    AuditableCell,
+    AuditedCell,
+    Cell,
+    PathwayCell,
+    RetrainedCell,
+    UnlearnedCell,
+    UntouchedCell,
+)
+from mcu_core.experiments.paper import Study, neggrad_plus
+from mcu_core.experiments.setup import Deletion, HardestCount, RandomCount, World, original_recipe
+from mcu_core.experiments.tables import ADAPTIVE, ORIGINAL, RETRAINED, Row
+
+TEACHERS, AUDITORS, JUDGES = 101, 202, 303
+"""Seeds of the families: one teaches, one audits, one says what is hard."""
+BY_SCORES = SelectionConfig(criterion=Criterion.DISTRIBUTION, sweep=False)
+FORGET_SHARE = 0.5
+"""Of the rows of a batch: most of a step is spent on D_r, whichever share D_f has of it."""
+
+
+def family(study: Study, seed: int) -> ReferenceFamilyConfig:
+    """Return one family of references of a study's training set."""
+    return ReferenceFamilyConfig(folds=study.folds, recipe=original_recipe(study.epochs), seed=seed)
+
+
+def worlds(study: Study) -> tuple[World, ...]:
+    """Return a world a seed, all with the D_train of the first, so that they share their references."""
+    first = study.seeds[0]
+    return tuple(
+        study.world(seed).model_copy(update={"draw_seed": None if seed == first else first}) for seed in study.seeds
+    )
+
+
+def deletion_of_study(study: Study) -> Deletion:
+    """Return what the study forgets: a random share, so many random samples, or so many of the hardest."""
+    if study.hardest:
+        count = study.count or max(1, round(study.share * study.train_images))
+        return HardestCount(count=count, family=family(study, JUDGES))
+    return study.random if study.count is None else RandomCount(count=study.count)
+
+
+def aligned(study: Study, objective: QuantileConfig | ReferenceConfig) -> AlignConfig:
+    """Return the objective without a curve."""
+    train = TrainConfig(epochs=3, learning_rate=0.03, schedule=Schedule.COSINE)
+    return AlignConfig(objective=objective, forget_share=FORGET_SHARE, train=study.train(train))
+
+
+def bent(study: Study, objective: ObjectiveConfig) -> CurveConfig:
+    """Return the curve of an objective: every tensor, on half of D_r."""
+    train = TrainConfig(epochs=3, learning_rate=0.03, weight_decay=0.0, schedule=Schedule.COSINE)
+    epochs = study.curve_epochs or train.epochs
+    return CurveConfig(
+        train=train.model_copy(update={"epochs": epochs}),
+        mask=MaskConfig(mode=MaskMode.FULL),
+        objective=objective,
+        forget_share=FORGET_SHARE,
+    )
+
+
+def forgetting_rows(study: Study) -> tuple[Row, ...]:
+    """Return the rows of the comparison, the original and RT first."""
+    deletion, all_worlds = deletion_of_study(study), worlds(study)
+    teachers = (family(study, TEACHERS),)
+    rows: dict[str, tuple[AuditableCell, ...]] = {
+        ORIGINAL: tuple(UntouchedCell(world=world, deletion=deletion) for world in all_worlds),
+        RETRAINED: tuple(RetrainedCell(world=world, deletion=deletion) for world in all_worlds),
+        "NegGrad+": tuple(
+            UnlearnedCell(world=world, deletion=deletion, method=neggrad_plus(study)) for world in all_worlds
+        ),
+        "MCU_β-NegGrad+": tuple(
+            PathwayCell(
+                world=world,
+                deletion=deletion,
+                method=neggrad_plus(study),
+                curve=study.curve(deletion, ADAPTIVE).model_copy(update={"mask": MaskConfig(mode=MaskMode.FULL)}),
+            )
+            for world in all_worlds
+        ),
+    }
+    for name, objective, asked in (("quantile", QuantileConfig(), ()), ("reference", ReferenceConfig(), teachers)):
+        method = aligned(study, objective)
+        rows[f"Align {name}"] = tuple(
+            UnlearnedCell(world=world, deletion=deletion, method=method, teachers=asked) for world in all_worlds
+        )
+        rows[f"MCU {name}"] = tuple(
+            PathwayCell(
+                world=world,
+                deletion=deletion,
+                method=method,
+                curve=bent(study, objective),
+                selection=BY_SCORES,
+                teachers=asked,
+            )
+            for world in all_worlds
+        )
+    rests_on = {"MCU_β-NegGrad+": "NegGrad+", "MCU quantile": "Align quantile", "MCU reference": "Align reference"}
+    return tuple(Row(name=name, cells=cells, rests_on=rests_on.get(name)) for name, cells in rows.items())
+
+
+def audited_cells(study: Study, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """Return the audits of all cells of the comparison."""
+    auditors = family(study, AUDITORS)
+    kinds = UntouchedCell | RetrainedCell | UnlearnedCell | PathwayCell
+    return tuple(AuditedCell(of=cell, family=auditors) for cell in cells if isinstance(cell, kinds))

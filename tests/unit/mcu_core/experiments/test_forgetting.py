@@ -1,0 +1,80 @@
+"""The comparison of objectives under an audit with references of its own."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from mcu_core.experiments.artefacts import Artefact, cells_of, render
+from mcu_core.experiments.cells import AuditedCell, PathwayCell, UnlearnedCell, dependencies
+from mcu_core.experiments.forgetting import AUDITORS, JUDGES, TEACHERS, family, forgetting_rows, worlds
+from mcu_core.experiments.setup import HardestCount, draw_split, draw_train
+from tests.studies import records_of, tiny_samples, tiny_study
+
+STUDY = tiny_study(seeds=(3, 4)).model_copy(update={"folds": 2})
+HARDEST = STUDY.model_copy(update={"hardest": True, "count": 8})
+
+
+def losses(rows: Tensor) -> Tensor:
+    """Return a loss that everybody knows."""
+    return (rows * 37 % 101).double()
+
+
+def test_every_model_is_audited_by_one_family_that_taught_nobody() -> None:
+    cells = cells_of(Artefact.FORGETTING, STUDY)
+    audits = [cell for cell in cells if isinstance(cell, AuditedCell)]
+    assert {audit.of for audit in audits} == set(cells) - set(audits)
+    assert {audit.family.seed for audit in audits} == {AUDITORS}
+    taught = [cell for cell in cells if isinstance(cell, UnlearnedCell | PathwayCell) and cell.teachers]
+    assert {teacher.seed for cell in taught for teacher in cell.teachers} == {TEACHERS}
+    assert len(taught) == 2 * len(STUDY.seeds)
+
+
+def test_seeds_share_the_training_set_of_the_first_and_nothing_else() -> None:
+    first, second = worlds(STUDY)
+    assert first == STUDY.world(3), "the first seed's cells are those of the other tables"
+    assert (second.seed, second.draw_seed) == (4, 3)
+    assert torch.equal(draw_train(tiny_samples(), first)[0], draw_train(tiny_samples(), second)[0])
+
+
+def test_every_pathway_ends_in_a_row_of_the_table() -> None:
+    rows = {row.name: row for row in forgetting_rows(STUDY)}
+    for row in rows.values():
+        if row.rests_on is not None:
+            ends = rows[row.rests_on].cells
+            assert all(ends[i] in dependencies(cell) for i, cell in enumerate(row.cells))
+
+
+def test_the_hardest_samples_are_those_of_highest_loss_among_trained_and_unseen_alike() -> None:
+    world, samples = HARDEST.world(3), tiny_samples()
+    deletion = HardestCount(count=8, family=family(HARDEST, JUDGES))
+    split = draw_split(samples, world, deletion, losses=losses)
+    train, sealed = draw_train(samples, world)
+    kept = train[~torch.isin(train, split.forget)]
+    assert len(split.forget) == 8
+    assert float(losses(split.forget).min()) >= float(losses(kept).max())
+    labels = samples.data.labels
+    for label in sorted(set(labels[split.forget].tolist())):
+        of_class = sealed[labels[sealed] == label]
+        chosen, easier = (of_class[torch.isin(of_class, split.sealed) == wanted] for wanted in (True, False))
+        share = int((labels[split.forget] == label).sum()) / int((labels[train] == label).sum())
+        assert len(chosen) == max(1, round(share * len(of_class)))
+        assert float(losses(chosen).min()) >= float(losses(easier).max())
+    assert set(labels[split.sealed].tolist()) == set(labels[split.forget].tolist())
+
+
+def test_what_says_what_is_hard_is_trained_before_anything_is_forgotten() -> None:
+    for row in forgetting_rows(HARDEST):
+        for cell in row.cells:
+            judges = [need for need in dependencies(cell) if need.kind == "reference" and need.family.seed == JUDGES]
+            assert [judge.fold for judge in judges] == [0, 1]
+
+
+@pytest.mark.parametrize("study", [STUDY, HARDEST])
+def test_the_table_shows_both_aucs_and_says_what_was_forgotten(study: object) -> None:
+    chosen = HARDEST if study is HARDEST else STUDY
+    cells = cells_of(Artefact.FORGETTING, chosen)
+    rendered = render(Artefact.FORGETTING, chosen, records_of(cells))
+    assert "| calibrated AUC | seeds covering .5 |" in rendered.markdown
+    assert ("8 hardest samples" in rendered.markdown) == (chosen is HARDEST)
+    assert all(row["calibrated_auc"]["values"] == [0.5, 0.5] for row in rendered.data["rows"])
+    assert all(row["calibrated_covers_half"] == 2 for row in rendered.data["rows"])
