@@ -105,8 +105,8 @@ class MixedBatches:
     loss weighs n_f / steps, the share of batches that would have had a row: with full weight a single sample ascends
     as hard as hundreds and takes the model with it. A batch holds at most `size + 1` rows, or two.
 
-    With a share of its own D_f is read more often than D_r, in whole passes of D_r: cheaper for an objective that is
-    bounded, since most of a step is spent on D_r.
+    With a share of its own D_f is read more often than D_r, in whole passes of D_r: more steps towards a bounded
+    objective for the same pass, at the cost of the rows that it adds.
     """
 
     reader: BatchReader
@@ -126,8 +126,8 @@ class MixedBatches:
         return math.ceil(len(self.retain) / max(1, self.size - self._forget_rows()))
 
     def _forget_rows(self) -> int:
-        """Return the forget rows of a batch whose share is given."""
-        return max(1, round((self.forget_share or 0.0) * self.size))
+        """Return the forget rows of a batch whose share is given: never more than D_f has."""
+        return min(max(1, round((self.forget_share or 0.0) * self.size)), len(self.forget))
 
     def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield one epoch."""
@@ -137,7 +137,7 @@ class MixedBatches:
         each = natural if self.forget_share is None else self._forget_rows()
         forget = _deal(torch.arange(len(self.forget)), steps, rng, each=each)
         retain = _deal(self.retain, steps, rng)
-        weight = min(1.0, len(self.forget) / steps) if self.forget_share is None else 1.0
+        weight = min(1.0, len(self.forget) / steps)
         for first, second in ((share(first), share(second)) for first, second in zip(forget, retain, strict=True)):
             rows = torch.cat([self.forget[first], second])
             batch = self.reader.read(rows, forget_count=len(first), view=view)

@@ -62,6 +62,21 @@ def label_logit(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.gather(1, index).squeeze(1) - logits.scatter(1, index, -torch.inf).logsumexp(dim=1)
 
 
+def probability_logit(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return φ of answers that are given as probabilities; see `label_logit`.
+
+    φ = log(p_y / (1 - p_y)), with p_y kept 1e-6 away from 0 and 1
+
+    Args:
+        probabilities: `[N, K]`.
+        labels: int64 `[N]`.
+
+    Returns:
+        float64 `[N]`.
+    """
+    return probabilities.double().gather(1, labels.unsqueeze(1)).squeeze(1).logit(eps=1e-6)
+
+
 def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return how far a model's answers are from a teacher's.
 

@@ -1,5 +1,6 @@
 """Bounded objectives: make D_f look like data that the model never saw, instead of merely raising its loss."""
 
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 import torch
@@ -57,7 +58,7 @@ def _by_reference(problem: Problem, config: ReferenceConfig, runtime: Runtime) -
             "the objective `reference` needs answers of models that never saw D_f: train references first, or take "
             "the objective `quantile`"
         )
-    teacher = problem.teacher.to(runtime.device)
+    teacher = without_classes(problem.teacher.forget, problem.gone_classes).to(runtime.device)
 
     def by_reference(outputs: Tensor, batch: Batch) -> Tensor:
         distance = distillation(outputs[: batch.forget_count], teacher[batch.forget_indices], config.temperature)
@@ -94,17 +95,31 @@ def validation_quantiles(problem: Problem, runtime: Runtime, *, by_class: bool) 
         counts = torch.bincount(labels, minlength=problem.architecture.classes)
         for label in (counts >= LEAST_OF_CLASS).nonzero().flatten().tolist():
             table[label] = score[labels == label].quantile(grid)
-    for label in _gone_classes(problem):
+    for label in problem.gone_classes:
         others = outputs[labels != label]
         if len(others):
             table[label] = label_logit(others, torch.full((len(others),), label)).quantile(grid)
     return table.float().to(runtime.device)
 
 
-def _gone_classes(problem: Problem) -> set[int]:
-    """Return the classes of D_f of which D_r has no sample."""
-    forget, retain = (problem.data.labels[rows] for rows in (problem.forget, problem.retain))
-    return set(forget.tolist()) - set(retain.tolist())
+def without_classes(probabilities: Tensor, gone: AbstractSet[int]) -> Tensor:
+    """Return what a model would answer that does not know some classes: p without them, rescaled to sum 1.
+
+    Leave-out references lack samples, not classes: of a class that goes entirely they know the rest.
+
+    Args:
+        probabilities: float32 `[N, K]`.
+        gone: classes, fewer than K.
+
+    Returns:
+        float32 `[N, K]`; uniform over the other classes where they had nothing.
+    """
+    if not gone:
+        return probabilities
+    kept = torch.ones(probabilities.shape[1])
+    kept[sorted(gone)] = 0.0
+    left = (probabilities * kept).clamp_min(torch.finfo(torch.float32).tiny) * kept
+    return left / left.sum(dim=1, keepdim=True)
 
 
 def quantile_distance(outputs: Tensor, labels: Tensor, table: Tensor) -> Tensor:

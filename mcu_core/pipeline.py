@@ -146,6 +146,8 @@ class _Work:
 
 def _mcu(work: _Work, rung: McuRung, given: State | None) -> Outcome:
     problem, runtime, progress = work.problem, work.runtime, work.progress
+    if isinstance(rung.curve.objective, ReferenceConfig) and problem.teacher is None:
+        raise ConfigurationError("the curve's objective `reference` needs a teacher: train references first")
     # 1. The end of the pathway
     with work.clock.phase(Phase.PRE_UNLEARN):
         end = _pre_unlearn(work, rung.pre_unlearning, given)

@@ -17,7 +17,7 @@ from mcu_core.inference import logits
 from mcu_core.losses import label_logit
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import Progress, State, ignore_progress
+from mcu_core.types import Progress, State, Teacher, ignore_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -126,8 +126,8 @@ def assemble_family(rows: Tensor, config: ReferenceFamilyConfig, models: Sequenc
     return ReferenceFamily(rows=rows.sort().values, folds=dealt, models=tuple(models))
 
 
-def teacher_of(families: Sequence[ReferenceFamily], runtime: Runtime, forget: Tensor) -> Tensor:
-    """Return what models that never saw it answer to each sample of D_f, averaged over families.
+def teacher_of(families: Sequence[ReferenceFamily], runtime: Runtime, forget: Tensor, validation: Tensor) -> Teacher:
+    """Return what models that never saw it answer to each sample of D_f and of D_v, averaged over families.
 
     p_ref(x) = mean over families of softmax(z), z the logits of the member that never saw x
 
@@ -135,11 +135,16 @@ def teacher_of(families: Sequence[ReferenceFamily], runtime: Runtime, forget: Te
         families: at least one; none that audits.
         runtime: network, samples, device and arithmetic.
         forget: int64 `[n_f]`, D_f.
+        validation: int64 `[n_v]`, D_v.
 
     Returns:
-        Probabilities, float32 `[n_f, K]` on the CPU: `Problem.teacher`.
+        Probabilities on the CPU: `Problem.teacher`.
     """
-    return torch.stack([family.answers(runtime, forget).softmax(dim=1) for family in families]).mean(dim=0)
+    forget_answers, validation_answers = (
+        torch.stack([family.answers(runtime, rows).softmax(dim=1) for family in families]).mean(dim=0)
+        for rows in (forget, validation)
+    )
+    return Teacher(forget=forget_answers, validation=validation_answers)
 
 
 def calibrated_scores(

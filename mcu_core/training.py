@@ -274,7 +274,9 @@ def build_optimiser(leaf: Tensor, rate: Tensor, config: TrainConfig) -> torch.op
         case Optimiser.SGD:
             return torch.optim.SGD([leaf], lr=rate, momentum=momentum, weight_decay=decay, fused=True)
         case Optimiser.ADAMW:
-            return torch.optim.AdamW([leaf], lr=rate, betas=(momentum, 0.999), weight_decay=decay, fused=True)
+            return torch.optim.AdamW(
+                [leaf], lr=rate, betas=(momentum, 0.999), weight_decay=decay, fused=True, capturable=leaf.is_cuda
+            )
         case Optimiser.SOPHIA_G:
             return SophiaG([leaf], learning_rate=rate, momentum=momentum, weight_decay=decay)
         case _:

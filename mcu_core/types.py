@@ -73,10 +73,20 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Teacher:
+    """What models that never saw it answer to each sample: see `references`."""
+
+    forget: Tensor
+    """To D_f: probabilities, float32 `[n_f, K]`."""
+    validation: Tensor
+    """To D_v, by the same mixture of models: probabilities, float32 `[n_v, K]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Problem:
     """What a method may read: the model as it was, and which samples to forget, to keep and to measure on.
 
-    The five index tensors are int64 positions in `data`, without duplicates and disjoint. The sealed samples of the
+    The four index tensors are int64 positions in `data`, without duplicates and disjoint. The sealed samples of the
     audit are not here on purpose: see `SealedSamples`.
     """
 
@@ -93,9 +103,8 @@ class Problem:
     """D_v: held out, read by beta and by the choice of t."""
     test: Tensor
     """D_t: held out, read by the audit only."""
-    teacher: Tensor | None = None
-    """What models that never saw it answer to each sample of D_f: probabilities, float32 `[n_f, K]`; see `references`.
-    `None` where nobody made any."""
+    teacher: Teacher | None = None
+    """`None` where nobody made references."""
 
     def __post_init__(self) -> None:
         parts = {"forget": self.forget, "retain": self.retain, "validation": self.validation, "test": self.test}
@@ -114,9 +123,17 @@ class Problem:
         if repeated:
             raise DataError(f"forget, retain, validation and test share or repeat {repeated} samples")
         check_labels(self.data.labels[rows], self.architecture.classes)
-        expected = (len(self.forget), self.architecture.classes)
-        if self.teacher is not None and tuple(self.teacher.shape) != expected:
-            raise DataError(f"the teacher's answers must be {list(expected)}, got {list(self.teacher.shape)}")
+        if self.teacher is not None:
+            for answers, rows in ((self.teacher.forget, self.forget), (self.teacher.validation, self.validation)):
+                expected = (len(rows), self.architecture.classes)
+                if tuple(answers.shape) != expected:
+                    raise DataError(f"the teacher's answers must be {list(expected)}, got {list(answers.shape)}")
+
+    @property
+    def gone_classes(self) -> frozenset[int]:
+        """Return the classes of D_f of which D_r has no sample."""
+        forget, retain = (self.data.labels[rows] for rows in (self.forget, self.retain))
+        return frozenset(forget.tolist()) - frozenset(retain.tolist())
 
     @property
     def device(self) -> torch.device:

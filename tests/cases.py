@@ -35,7 +35,7 @@ from mcu_core.data import BatchReader
 from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Problem, SealedSamples
+from mcu_core.types import ImageData, Problem, SealedSamples, Teacher
 
 CLASSES = 3
 SIZE = 8
@@ -172,6 +172,7 @@ def tiny_problem(seed: int = 0) -> Problem:
     runtime = tiny_runtime(data)
     original = train_from_scratch(runtime, torch.arange(TRAIN), RECIPE, stream(seed, "original"))
     unaware = train_from_scratch(runtime, torch.arange(FORGET, TRAIN), RECIPE, stream(seed, "teacher"))
+    validation = torch.arange(TRAIN, TRAIN + VALIDATION)
     return Problem(
         model=runtime.model,
         architecture=TINY,
@@ -179,9 +180,12 @@ def tiny_problem(seed: int = 0) -> Problem:
         data=data,
         forget=torch.arange(FORGET),
         retain=torch.arange(FORGET, TRAIN),
-        validation=torch.arange(TRAIN, TRAIN + VALIDATION),
+        validation=validation,
         test=torch.arange(TRAIN + VALIDATION, TRAIN + 80),
-        teacher=logits(runtime, unaware, torch.arange(FORGET)).softmax(dim=1),
+        teacher=Teacher(
+            forget=logits(runtime, unaware, torch.arange(FORGET)).softmax(dim=1),
+            validation=logits(runtime, unaware, validation).softmax(dim=1),
+        ),
     )
 
 

@@ -96,4 +96,4 @@ class TrainConfig(Setting):
     augmentation: Augmentation = Augmentation.NONE
     curriculum_start: PositiveFraction = 1.0
     """Share of the samples, those that the original finds easiest, that the first epoch draws from; it grows linearly
-    to all in the last. 1 is no curriculum. Methods that start at the original know one; other trainings refuse it."""
+    to all in the last. 1 is no curriculum. The paper's six methods and Align know one; other trainings refuse it."""

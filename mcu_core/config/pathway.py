@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mcu_core.config.base import ForgetShare, Fraction, PositiveFraction, Setting, TrainConfig
 from mcu_core.config.objectives import AscentConfig, ObjectiveConfig
@@ -46,6 +46,12 @@ class CurveConfig(Setting):
     retain_share: PositiveFraction = 0.5
     """Fixed, seeded share of D_r that the curve trains on; the paper's."""
     forget_share: ForgetShare = None
+
+    @model_validator(mode="after")
+    def _has_no_curriculum(self) -> "CurveConfig":
+        if self.train.curriculum_start < 1.0:
+            raise ValueError("the curve has no curriculum: train.curriculum_start must be 1")
+        return self
 
 
 class PointPolicy(StrEnum):

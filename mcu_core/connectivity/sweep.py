@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mcu_core.config import SelectionConfig
 from mcu_core.connectivity.distribution import Distance, distance
 from mcu_core.data import match_classes, subsample
 from mcu_core.inference import ask, reestimate_batchnorm, reestimate_buffers
+from mcu_core.losses import probability_logit
 from mcu_core.report import PathPoint, References
 from mcu_core.runtime import Runtime
 from mcu_core.types import Buffers, Pathway, Phase, Problem, Progress, ProgressUpdate, State, ignore_progress
@@ -28,13 +27,21 @@ class SelectionRows:
     retain: Tensor
     """Of D_r."""
     validation: Tensor
-    compared: Tensor
-    """Positions in `validation`, class-matched to D_f where D_v has its classes: what D_f should look like."""
+    compared: Tensor | None
+    """Positions in `validation`, class-matched to D_f where D_v has its classes: what D_f should look like. `None`
+    where a class goes entirely: the original knows it in D_v too, and only accuracies say whether it is forgotten."""
+    known_forget: Tensor
+    """float64 `[n_f]`: φ that a teacher has on D_f, taken off before the comparison; 0 without a teacher."""
+    known_compared: Tensor
+    """The same on `compared`."""
 
 
 def selection_rows(problem: Problem, config: SelectionConfig, rng: torch.Generator) -> SelectionRows:
-    """Draw what the choice of a point reads."""
-    labels = problem.data.labels
+    """Draw what the choice of a point reads.
+
+    Where a teacher answers for both sides its φ is taken off, so that how hard the samples of D_f are plays no part.
+    """
+    labels, teacher = problem.data.labels, problem.teacher
     known = problem.forget[torch.isin(labels[problem.forget], labels[problem.validation])]
     compared = torch.arange(len(problem.validation))
     if len(known):
@@ -44,8 +51,16 @@ def selection_rows(problem: Problem, config: SelectionConfig, rng: torch.Generat
         forget=problem.forget,
         retain=subsample(problem.retain, config.retain_images, rng),
         validation=problem.validation,
-        compared=compared,
+        compared=None if problem.gone_classes else compared,
+        known_forget=_known(None if teacher is None else teacher.forget, labels[problem.forget]),
+        known_compared=_known(None if teacher is None else teacher.validation, labels[problem.validation])[compared],
     )
+
+
+def _known(answers: Tensor | None, labels: Tensor) -> Tensor:
+    if answers is None:
+        return torch.zeros(len(labels), dtype=torch.float64)
+    return probability_logit(answers, labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,10 +108,17 @@ class Sweep:
                 retain=retain[i].right / len(self.rows.retain),
                 validation=validation[i].right / len(self.rows.validation),
                 references=self.references,
-                distance=distance(_double(forget[i].score), _double(validation[i].score[self.rows.compared])),
+                distance=self._distance(forget[i].score, validation[i].score),
             )
             for i, t in enumerate(positions)
         )
+
+    def _distance(self, forget: Tensor, validation: Tensor) -> Distance | None:
+        if self.rows.compared is None:
+            return None
+        own = forget.double() - self.rows.known_forget
+        unseen = validation[self.rows.compared].double() - self.rows.known_compared
+        return distance(own.numpy(), unseen.numpy())
 
     def state_at(self, t: float) -> State:
         """Return the model at t with BatchNorm statistics of D_r."""
@@ -124,8 +146,3 @@ def path_point(
         auc=None if distance is None else distance.auc,
         distance=None if distance is None else distance.total,
     )
-
-
-def _double(score: Tensor) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = score.double().numpy()
-    return result

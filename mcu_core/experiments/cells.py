@@ -104,7 +104,8 @@ class AuditedCell(Setting):
 
     @model_validator(mode="after")
     def _audits_no_pupil(self) -> "AuditedCell":
-        if isinstance(self.of, UnlearnedCell | PathwayCell) and self.family in self.of.teachers:
+        teachers = self.of.teachers if isinstance(self.of, UnlearnedCell | PathwayCell) else ()
+        if self.family.seed in {teacher.seed for teacher in teachers}:
             raise ValueError("the family that taught a model cannot audit it: take another seed")
         return self
 
@@ -313,7 +314,7 @@ class CellRecord(Part):
     cell: Cell
     """Every setting, defaults included."""
     inputs: dict[str, Digest] = Field(default_factory=dict)
-    """Weights that it was computed from, by kind."""
+    """Weights that it was computed from, by the digests of their cells."""
     weights: Digest | None = None
     """Of the weights that it left, where it left any; made again elsewhere they may differ in the last bits."""
     epochs: int | None = None

@@ -30,8 +30,9 @@ from mcu_core.experiments.tables import ADAPTIVE, ORIGINAL, RETRAINED, Row
 TEACHERS, AUDITORS, JUDGES = 101, 202, 303
 """Seeds of the families: one teaches, one audits, one says what is hard."""
 BY_SCORES = SelectionConfig(criterion=Criterion.DISTRIBUTION, sweep=False)
-FORGET_SHARE = 0.5
-"""Of the rows of a batch: most of a step is spent on D_r, whichever share D_f has of it."""
+FORGET_SHARE, RETAIN_SHARE = 0.5, 0.5
+"""Of D_f in the rows of a batch, and of D_r in an epoch: D_f is seen four to five times an epoch, and an epoch costs as
+much as one over all of D_r."""
 
 
 def family(study: Study, seed: int) -> ReferenceFamilyConfig:
@@ -57,19 +58,20 @@ def deletion_of_study(study: Study) -> Deletion:
 
 def aligned(study: Study, objective: QuantileConfig | ReferenceConfig) -> AlignConfig:
     """Return the objective without a curve."""
-    train = TrainConfig(epochs=3, learning_rate=0.03, schedule=Schedule.COSINE)
-    return AlignConfig(objective=objective, forget_share=FORGET_SHARE, train=study.train(train))
+    train = study.train(TrainConfig(epochs=2, learning_rate=0.02, schedule=Schedule.COSINE))
+    return AlignConfig(objective=objective, forget_share=FORGET_SHARE, retain_share=RETAIN_SHARE, train=train)
 
 
 def bent(study: Study, objective: ObjectiveConfig) -> CurveConfig:
     """Return the curve of an objective: every tensor, on half of D_r."""
-    train = TrainConfig(epochs=3, learning_rate=0.03, weight_decay=0.0, schedule=Schedule.COSINE)
+    train = TrainConfig(epochs=1, learning_rate=0.02, weight_decay=0.0, schedule=Schedule.COSINE)
     epochs = study.curve_epochs or train.epochs
     return CurveConfig(
         train=train.model_copy(update={"epochs": epochs}),
         mask=MaskConfig(mode=MaskMode.FULL),
         objective=objective,
         forget_share=FORGET_SHARE,
+        retain_share=RETAIN_SHARE,
     )
 
 

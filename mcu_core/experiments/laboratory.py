@@ -26,6 +26,7 @@ from mcu_core.experiments.cells import (
     SweepCell,
     UnlearnedCell,
     UntouchedCell,
+    cell_digest,
     deletion_of,
     dependencies,
     members,
@@ -58,7 +59,7 @@ from mcu_core.experiments.setup import (
 )
 from mcu_core.experiments.store import CellStore
 from mcu_core.references import ReferenceFamily, assemble_family, teacher_of
-from mcu_core.types import Pathway, Phase, ProgressUpdate, State
+from mcu_core.types import Pathway, Phase, ProgressUpdate, State, Teacher
 
 
 class CellProgress(Protocol):
@@ -168,8 +169,8 @@ class Laboratory:
         return prepare(self._samples, world, self._device, partial(self._progress, cell))
 
     def _inputs(self, cell: Cell) -> dict[str, str]:
-        records = {need.kind: self._store.read(need) for need in dependencies(cell)}
-        return {kind: record.weights for kind, record in records.items() if record is not None and record.weights}
+        records = {cell_digest(need): self._store.read(need) for need in dependencies(cell)}
+        return {digest: record.weights for digest, record in records.items() if record is not None and record.weights}
 
     def _train(self, cell: OriginalCell | ReferenceCell | RetrainedCell, work: Work) -> Made:
         match cell:
@@ -217,12 +218,12 @@ class Laboratory:
 
         return draw_split(self._samples, work.world, deletion, losses=losses)
 
-    def _teacher(self, cell: UnlearnedCell | PathwayCell, work: Work, split: Split) -> Tensor | None:
-        """Return the answers of a cell's families to D_f; asking them is on the families' account."""
+    def _teacher(self, cell: UnlearnedCell | PathwayCell, work: Work, split: Split) -> Teacher | None:
+        """Return the answers of a cell's families to D_f and D_v; asking them is on the families' account."""
         if not cell.teachers:
             return None
         families = [self.family(cell.world, config) for config in cell.teachers]
-        return teacher_of(families, work.runtime, split.forget)
+        return teacher_of(families, work.runtime, split.forget, split.validation)
 
     def _audited_state(self, cell: AuditableCell, work: Work, split: Split, original: State) -> State:
         match cell:

@@ -34,7 +34,7 @@ def audit_table(rows: Sequence[RowSummary]) -> str:
         [
             _name(row),
             _number(row.auc, digits=3),
-            _share_of_seeds(row.auc, row.auc_covers_half),
+            _share_of_seeds(row.auc_covers_half, row.auc_intervals),
             *(_calibrated(row) if audited else ()),
             _number(row.membership_gap, scale=100.0),
             _number(row.upper_tail, scale=100.0),
@@ -68,12 +68,12 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _calibrated(row: RowSummary) -> tuple[str, str]:
-    found = row.calibrated_auc
-    return _number(found, digits=3), _share_of_seeds(found, row.calibrated_covers_half)
+    covering = _share_of_seeds(row.calibrated_covers_half, row.calibrated_intervals)
+    return _number(row.calibrated_auc, digits=3), covering
 
 
-def _share_of_seeds(found: Summary | None, count: int) -> str:
-    return DASH if found is None else f"{count} of {len(found.values)}"
+def _share_of_seeds(count: int, intervals: int) -> str:
+    return f"{count} of {intervals}" if intervals else DASH
 
 
 def _name(row: RowSummary) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
-from mcu_core.config import GradientAscentConfig, MethodConfig, NegTaskVectorConfig, SsdConfig
+from mcu_core.config import AlignConfig, GradientAscentConfig, MethodConfig, NegTaskVectorConfig, SsdConfig
 from mcu_core.experiments.cells import (
     AuditedCell,
     Cell,
@@ -70,7 +70,7 @@ def expected_images(cell: Cell) -> float:  # noqa: PLR0911 - one case a kind
             return _method_images(cell.world, cell.deletion, cell.method) + measuring
         case PathwayCell(world=world, curve=curve):
             forget = _forget_count(world, cell.deletion)
-            epoch = forget + curve.retain_share * (world.train_images - forget)
+            epoch = _mixed_images(forget, curve.retain_share * (world.train_images - forget), curve.forget_share)
             return curve.train.epochs * epoch + curve.mask.retain_images + forget + 2 * measuring
         case SweepCell(pathway=pathway):
             forget = _forget_count(pathway.world, pathway.deletion)
@@ -103,7 +103,16 @@ def _method_images(world: World, deletion: Deletion, method: MethodConfig) -> fl
         return _forget_count(world, deletion) + world.train_images  # one gradient a sample of D_f and of D_train
     if isinstance(method, GradientAscentConfig | NegTaskVectorConfig):
         return method.train.epochs * _forget_count(world, deletion)
+    if isinstance(method, AlignConfig):
+        forget = _forget_count(world, deletion)
+        retain = method.retain_share * (world.train_images - forget)
+        return method.train.epochs * _mixed_images(forget, retain, method.forget_share)
     return method.train.epochs * world.train_images
+
+
+def _mixed_images(forget: float, retain: float, forget_share: float | None) -> float:
+    """Return what one epoch of mixed batches reads."""
+    return forget + retain if forget_share is None else retain / (1.0 - forget_share)
 
 
 def _forget_count(world: World, deletion: Deletion) -> float:

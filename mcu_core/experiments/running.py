@@ -41,7 +41,7 @@ from mcu_core.pipeline import measure_references
 from mcu_core.references import ReferenceFamily, calibrated_scores, train_reference
 from mcu_core.report import References
 from mcu_core.runtime import Runtime, resolve_precision, stream
-from mcu_core.types import Buffers, Params, Pathway, Phase, Problem, Progress, ProgressUpdate, State
+from mcu_core.types import Buffers, Params, Pathway, Phase, Problem, Progress, ProgressUpdate, State, Teacher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +62,7 @@ class Work:
     meter: Meter
     progress: Progress
 
-    def problem(self, split: Split, original: State, teacher: Tensor | None = None) -> Problem:
+    def problem(self, split: Split, original: State, teacher: Teacher | None = None) -> Problem:
         """Return what unlearning may read: neither D_t's forgotten class nor the sealed samples."""
         return Problem(
             model=self.runtime.model,
@@ -144,7 +144,7 @@ def make_audited(cell: AuditedCell, work: Work, split: Split, state: State, fami
     return Made(record=CellRecord(cell=cell, calibrated=calibrated, environment=environment(runtime)))
 
 
-def make_unlearned(cell: UnlearnedCell, work: Work, split: Split, original: State, *, teacher: Tensor | None) -> Made:
+def make_unlearned(cell: UnlearnedCell, work: Work, split: Split, original: State, *, teacher: Teacher | None) -> Made:
     """Run an unlearning method, estimate BatchNorm statistics on D_r, and measure."""
     with work.meter.phase(Phase.PRE_UNLEARN):
         raw = unlearn(
@@ -160,7 +160,7 @@ def make_unlearned(cell: UnlearnedCell, work: Work, split: Split, original: Stat
 
 
 def make_pathway(
-    cell: PathwayCell, work: Work, split: Split, original: State, *, end: Params, teacher: Tensor | None
+    cell: PathwayCell, work: Work, split: Split, original: State, *, end: Params, teacher: Teacher | None
 ) -> Made:
     """Choose the mask, train the curve, choose the point, and measure the model there."""
     problem, runtime = work.problem(split, original, teacher), work.runtime

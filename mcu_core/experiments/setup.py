@@ -130,7 +130,7 @@ class Split:
     class_test: Tensor
     """Test images of the forgotten class; empty where no class is forgotten."""
     sealed: Tensor
-    """What is left of the official training split: the audit's non-members."""
+    """The audit's non-members: what is left of the official training split, or the hardest of it."""
 
     @property
     def train(self) -> Tensor:

@@ -78,6 +78,8 @@ class RowSummary(Part):
     auc: Summary | None
     auc_covers_half: int
     """Seeds whose 95 % interval covers .5."""
+    auc_intervals: int
+    """Seeds with an interval at all: below ten samples there is no honest one."""
     membership_gap: Summary | None
     """|MIA on D_f - MIA on unseen samples|."""
     upper_tail: Summary | None
@@ -88,6 +90,8 @@ class RowSummary(Part):
     """Of φ minus that of a reference that saw neither side; `None` where nobody audited."""
     calibrated_covers_half: int = 0
     """Seeds whose 95 % interval covers .5."""
+    calibrated_intervals: int = 0
+    """Seeds with an interval at all."""
 
 
 def table_rows(study: Study, deletion: Deletion, *, per_method: bool) -> tuple[Row, ...]:
@@ -144,6 +148,7 @@ def _with_audit(summed: RowSummary, row: Row, records: Records, auditors: Refere
     update = {
         "calibrated_auc": summary([audit.value for audit in known]),
         "calibrated_covers_half": sum(_covers_half(audit) for audit in known),
+        "calibrated_intervals": sum(audit.low is not None for audit in known),
     }
     return summed.model_copy(update=update)
 
@@ -197,6 +202,7 @@ def _summarise(row: Row, records: Records, retrained: Sequence[CellRecord], dige
         minutes=summary([cost.seconds / 60.0 for cost, _ in costs]),
         auc=summary([metrics.auc.value for metrics in found]),
         auc_covers_half=sum(_covers_half(metrics.auc) for metrics in found),
+        auc_intervals=sum(metrics.auc.low is not None for metrics in found),
         membership_gap=summary([metrics.membership.gap for metrics in found]),
         upper_tail=summary([metrics.tails[0].share for metrics in found]),
         lower_tail=summary([metrics.tails[1].share for metrics in found]),

@@ -201,6 +201,6 @@ def test_a_share_of_its_own_is_kept_in_every_batch_and_d_r_is_still_read_whole(
     )
     drawn = list(batches.draw(seeded()))
     assert len(drawn) == batches.steps
-    assert {batch.forget_count for batch in drawn} == {max(1, round(share * size))}
-    assert {batch.forget_weight for batch in drawn} == {1.0}
+    assert {batch.forget_count for batch in drawn} == {min(f, max(1, round(share * size)))}
+    assert {batch.forget_weight for batch in drawn} == {min(1.0, f / len(drawn))}
     assert {row for batch in drawn for row in batch.labels[batch.forget_count :].tolist()} == set(range(f, f + r))

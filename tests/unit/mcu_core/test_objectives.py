@@ -11,9 +11,9 @@ from mcu_core.errors import ConfigurationError
 from mcu_core.inference import accuracy, logits, reestimate_batchnorm
 from mcu_core.losses import label_logit
 from mcu_core.methods import unlearn
-from mcu_core.objectives import GRID, bounded_loss, quantile_distance, validation_quantiles
+from mcu_core.objectives import GRID, bounded_loss, quantile_distance, validation_quantiles, without_classes
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import Problem
+from mcu_core.types import Problem, Teacher
 
 CLASSES = 3
 
@@ -70,7 +70,7 @@ def test_tables_come_from_validation_samples_and_fall_back_to_all_classes(proble
 
 
 def test_classes_with_enough_samples_have_quantiles_of_their_own(problem: Problem, runtime: Runtime) -> None:
-    wide = replace(problem, validation=torch.arange(120, 200), test=torch.arange(200, 210))
+    wide = replace(problem, validation=torch.arange(120, 200), test=torch.arange(200, 210), teacher=None)
     table = validation_quantiles(wide, runtime, by_class=True)
     assert not torch.equal(table[0], table[1])
     pooled = validation_quantiles(wide, runtime, by_class=False)
@@ -97,7 +97,7 @@ def test_a_class_that_goes_entirely_is_compared_with_samples_of_other_classes(
     whole = whole_class(problem)
     table, before = (
         validation_quantiles(one, runtime, by_class=False)
-        for one in (whole, replace(problem, validation=whole.validation, test=whole.test))
+        for one in (whole, replace(problem, validation=whole.validation, test=whole.test, teacher=None))
     )
     labels = problem.data.labels[whole.validation]
     others = logits(runtime, problem.original, whole.validation)[labels != 0].double()
@@ -144,6 +144,26 @@ def test_the_teacher_is_asked_about_the_samples_of_the_batch(problem: Problem, r
     batch = next(iter(batches.draw(stream(0, "test"))))
     assert batch.forget_indices is not None
     outputs = torch.zeros(len(batch.labels), CLASSES)
-    outputs[: batch.forget_count] = problem.teacher[batch.forget_indices].log()
+    outputs[: batch.forget_count] = problem.teacher.forget[batch.forget_indices].log()
     loss = bounded_loss(problem, ReferenceConfig(temperature=2.0), runtime=runtime)
     assert torch.isclose(loss(outputs, batch), loss(outputs, replace(batch, forget_weight=0.0)), atol=1e-6)
+
+
+def test_a_teacher_says_nothing_of_a_class_that_goes_entirely() -> None:
+    answers = torch.tensor([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]])
+    left = without_classes(answers, {0})
+    torch.testing.assert_close(left, torch.tensor([[0.0, 0.6, 0.4], [0.0, 0.5, 0.5]]))
+    assert without_classes(answers, set()) is answers
+
+
+def test_the_reference_objective_forgets_a_class_that_its_teachers_know(problem: Problem, runtime: Runtime) -> None:
+    train = torch.cat([problem.forget, problem.retain])
+    is_first = problem.data.labels[train] == 0
+    forget = train[is_first]
+    knowing = torch.full((len(forget), CLASSES), 0.01)
+    knowing[:, 0] = 0.98
+    teacher = Teacher(forget=knowing, validation=torch.full((len(problem.validation), CLASSES), 1.0 / CLASSES))
+    whole = replace(problem, forget=forget, retain=train[~is_first], teacher=teacher)
+    config = AlignConfig(objective=ReferenceConfig(), train=TrainConfig(epochs=8, learning_rate=0.05, batch_size=40))
+    state = unlearn(whole, config, stream(0, "test"), runtime=runtime)
+    assert accuracy(runtime, reestimate_batchnorm(runtime, state, whole.retain), forget) < 0.2

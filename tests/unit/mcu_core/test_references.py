@@ -80,9 +80,10 @@ def test_a_family_of_too_few_members_is_refused(family: ReferenceFamily) -> None
 
 
 def test_teachers_are_averaged_as_probabilities(family: ReferenceFamily, runtime: Runtime, problem: Problem) -> None:
-    teacher = teacher_of([family, family], runtime, problem.forget)
-    torch.testing.assert_close(teacher, family.answers(runtime, problem.forget).softmax(dim=1))
-    torch.testing.assert_close(teacher.sum(dim=1), torch.ones(len(problem.forget)))
+    teacher = teacher_of([family, family], runtime, problem.forget, problem.validation)
+    for answers, rows in ((teacher.forget, problem.forget), (teacher.validation, problem.validation)):
+        torch.testing.assert_close(answers, family.answers(runtime, rows).softmax(dim=1))
+        torch.testing.assert_close(answers.sum(dim=1), torch.ones(len(rows)))
 
 
 def test_calibration_takes_away_how_hard_a_sample_is(

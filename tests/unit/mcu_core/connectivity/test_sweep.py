@@ -81,9 +81,11 @@ def test_a_point_that_is_no_position_is_refused(problem: Problem, runtime: Runti
 
 
 def test_scores_are_compared_between_d_f_and_class_matched_samples_of_d_v(problem: Problem, runtime: Runtime) -> None:
-    whole = sweep(problem, runtime)
+    untaught = replace(problem, teacher=None)
+    whole = sweep(untaught, runtime)
     (point,) = whole.measure([0.4])
     state = whole.state_at(0.4)
+    assert whole.rows.compared is not None
     compared = problem.validation[whole.rows.compared]
     labels = problem.data.labels
     forget, unseen = (
@@ -100,4 +102,26 @@ def test_a_class_that_d_v_lacks_is_left_out_of_the_comparison(problem: Problem) 
     labels = problem.data.labels.clone()
     labels[problem.validation] = 1
     alone = replace(problem, data=ImageData(images=problem.data.images, labels=labels))
-    assert len(selection_rows(alone, tiny_selection(), stream(0, "selection")).compared) == len(problem.validation)
+    compared = selection_rows(alone, tiny_selection(), stream(0, "selection")).compared
+    assert compared is not None
+    assert len(compared) == len(problem.validation)
+
+
+def test_where_a_class_goes_entirely_scores_say_nothing(problem: Problem, runtime: Runtime) -> None:
+    train = torch.cat([problem.forget, problem.retain])
+    is_first = problem.data.labels[train] == 0
+    whole = replace(problem, forget=train[is_first], retain=train[~is_first], teacher=None)
+    (point,) = sweep(whole, runtime).measure([0.4])
+    assert (point.auc, point.distance) == (None, None)
+
+
+def test_what_a_teacher_knows_of_a_sample_is_taken_off(problem: Problem, runtime: Runtime) -> None:
+    """A model that answers as the teacher does is at no distance, however hard the samples of D_f are."""
+    whole = sweep(problem, runtime)
+    assert whole.rows.compared is not None
+    validation = torch.zeros(len(problem.validation), dtype=torch.float64)
+    validation[whole.rows.compared] = whole.rows.known_compared
+    found = whole._distance(whole.rows.known_forget, validation)
+    assert found is not None
+    assert found.total == pytest.approx(0.0, abs=1e-9)
+    assert bool(whole.rows.known_forget.any())
