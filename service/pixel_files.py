@@ -46,8 +46,8 @@ class PixelCache:
     def erase(self, lineage: str, manifest_digest: str, rows: Collection[int]) -> None:
         """Overwrite rows of every file of a lineage and a manifest with zeros, and wait until the disk has them.
 
-        A file that is not what it should be is deleted instead. It can be repeated, and costs little where nothing is
-        left to erase.
+        A file that is not what it should be is deleted instead. It can be repeated. That waits for the disk again, even
+        where only zeros are read: these may lie in memory alone, when what wrote them was killed or the disk failed it.
 
         Raises:
             ObjectStoreUnavailableError: it cannot be done now; a job that is decoding keeps it waiting, too.
@@ -173,6 +173,16 @@ def _erase_everywhere(folder: Path, rows: NDArray[np.int64]) -> None:
         finally:
             os.close(pixels)
             os.close(marks)
+    _sync_names(folder)
+
+
+def _sync_names(folder: Path) -> None:
+    """Wait until the disk knows which files of a folder were deleted."""
+    names = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(names)
+    finally:
+        os.close(names)
 
 
 def _row_bytes(name: str) -> int:
@@ -183,15 +193,13 @@ def _row_bytes(name: str) -> int:
 def _erase(pixels: int, marks: int, rows: NDArray[np.int64], row_bytes: int) -> None:
     # A row without a mark may have pixels: the job that wrote them was killed before it wrote the mark.
     nothing = bytes(row_bytes)
-    found = False
     for row in rows.tolist():
         if os.pread(pixels, row_bytes, row * row_bytes) != nothing:
             _write(pixels, nothing, row * row_bytes)
-            found = True
         if os.pread(marks, MARK_BYTES, row * MARK_BYTES) != bytes(MARK_BYTES):
             _write(marks, bytes(MARK_BYTES), row * MARK_BYTES)
-            found = True
-    if found:
+    if len(rows):
+        # Also where all was zero: what is read may be what an earlier call wrote and the disk never got.
         os.fsync(pixels)
         os.fsync(marks)
 

@@ -1,8 +1,6 @@
 """The researcher's command: the papers' tables and figures."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +10,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
-from service.demo_data import DIGITS_HELDOUT_SHARE, find_fashion_mnist
+from service.demo_data import DEBIAN_FOLDER, DIGITS_HELDOUT_SHARE
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
 from service.manifests.build import build_manifest
-from service.manifests.images import digits_source, torchvision_source
+from service.manifests.images import digits_source, idx_source, torchvision_source
 from service.manifests.plan import BuildOptions, SampleSource
+from service.whole_files import replacing
 
 if TYPE_CHECKING:
     from mcu_core.experiments.artefacts import Rendered
@@ -71,7 +70,8 @@ def bench(
     """Measure a table or figure of the paper and write it as JSON, Markdown and image.
 
     What was measured before is not measured again: every trained or measured thing is a cell, kept under the digest of
-    what it depends on. Interrupt the command when you like, and run it again to go on.
+    what it depends on. Interrupt the command when you like, and run it again to go on. The files are named after the
+    artefact and every setting that has not its default.
 
         unlearn bench table1
 
@@ -83,7 +83,11 @@ def bench(
     """
     with told_errors(as_json=as_json), _told_interruption():
         try:
-            from service.worker.bench import BenchRequest, run_bench  # noqa: PLC0415 - torch takes seconds to load
+            from service.worker.bench import (  # noqa: PLC0415 - torch takes seconds to load
+                BenchRequest,
+                require_measurable,
+                run_bench,
+            )
         except ImportError as error:
             raise InvalidRequestError(
                 FieldViolation(
@@ -93,6 +97,7 @@ def bench(
         request = BenchRequest(
             artefact=artefact,
             data=_title(data),
+            is_own_data=data.endswith(MANIFEST_SUFFIX),
             train_images=train_images,
             seeds=None if seeds is None else _seeds(seeds),
             epochs=epochs,
@@ -106,10 +111,11 @@ def bench(
             precision=precision,
             threads=threads,
         )
+        require_measurable(request)
         loaded = _load(data, model, store / "data", download=download)
         with _cell_bar() as tell:
             result = run_bench(request, loaded, store, progress=tell)
-        paths = _write(out or store, artefact, result.rendered)
+        paths = _write(out or store, result.name, result.rendered)
     if as_json:
         print_json({"artefact": artefact, "files": [str(path) for path in paths], "cells_run": result.planned})
         return
@@ -157,14 +163,27 @@ def _load(data: str, model: str, folder: Path, *, download: bool) -> "ResearchDa
 def _source(data: str, folder: Path, *, download: bool) -> tuple[SampleSource, BuildOptions]:
     match data:
         case "fashion-mnist":
-            found = find_fashion_mnist(folder)
-            if found is None:
-                raise ManifestError("Fashion-MNIST is neither installed nor to be downloaded: try --data digits")
-            return found[0], BuildOptions()
+            return _fashion_mnist(folder, download=download), BuildOptions()
         case "digits":
             return digits_source(), BuildOptions(heldout_share=DIGITS_HELDOUT_SHARE)
         case _:
             return torchvision_source(data, folder, download=download), BuildOptions()
+
+
+def _fashion_mnist(folder: Path, *, download: bool) -> SampleSource:
+    """Return what Debian's package installed, else what torchvision downloaded, now only where that was asked for."""
+    try:
+        return idx_source(DEBIAN_FOLDER)
+    except ManifestError:
+        pass  # not installed
+    try:
+        return torchvision_source("FashionMNIST", folder / "torchvision", download=download)
+    except ManifestError as error:
+        what = "cannot be downloaded now" if download else "was not downloaded: --download does so"
+        raise ManifestError(
+            f"Fashion-MNIST is not in {DEBIAN_FOLDER} (Debian's dataset-fashion-mnist) and {what}; --data digits needs "
+            "neither"
+        ) from error
 
 
 def _write(folder: Path, name: str, rendered: "Rendered") -> list[Path]:
@@ -173,15 +192,11 @@ def _write(folder: Path, name: str, rendered: "Rendered") -> list[Path]:
         "md": rendered.markdown.encode(),
         **rendered.images,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for suffix, part in content.items():
         path = folder / f"{name}.{suffix}"
-        handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             file.write(part)
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
         paths.append(path)
     return paths
 

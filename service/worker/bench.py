@@ -1,29 +1,42 @@
 """The papers' tables and figures over one data set: from a request to what is written."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcu_core.config import Precision
 from mcu_core.errors import ConfigurationError
 from mcu_core.experiments.artefacts import Artefact, Rendered, cells_of, is_table, render
-from mcu_core.experiments.cells import Cell
+from mcu_core.experiments.cells import (
+    Cell,
+    OriginalCell,
+    PathwayCell,
+    ReferenceCell,
+    deletion_of,
+    unlearned_of,
+    world_of,
+)
 from mcu_core.experiments.laboratory import Laboratory
 from mcu_core.experiments.paper import Study
 from mcu_core.experiments.plan import Standing, Stopwatch, missing
-from mcu_core.experiments.setup import samples_digest
+from mcu_core.experiments.setup import HardestCount, RandomCount, Samples, draw_split, samples_digest
 from mcu_core.experiments.store import CellStore
 from mcu_core.types import ProgressUpdate
 from service.errors import FieldViolation, InvalidRequestError
 from service.worker.job import compute_device
 from service.worker.research import ResearchData
+from service.worker.result_names import NamedSetting, result_name
 from service.worker.threads import use_threads
 
 DEFAULT_TRAIN_IMAGES = 12_000
 SMALL_DATA_SHARE = 2 / 3
 """Of a training split that is not much larger than `DEFAULT_TRAIN_IMAGES`; the rest makes the audit's non-members."""
 TABLE_SEEDS, FIGURE_SEEDS = (0, 1, 2), (0,)
+DEFAULT_MODEL = "preresnet20"
+_NAME_DIGITS = 8
+"""Of the digest of a person's own data, in the name of a result."""
+_OF_FORGETTING = ("count", "hardest", "folds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,20 +44,22 @@ class BenchRequest:
     """What a person asks for; `None` takes what suits the artefact and the data."""
 
     artefact: str
-    data: str
+    data: str = "fashion-mnist"
     """Name, for people."""
-    train_images: int | None
-    seeds: tuple[int, ...] | None
-    epochs: int
-    share: float
-    label: int
-    count: int | None
-    hardest: bool
-    folds: int
-    method_epochs: int | None
-    curve_epochs: int | None
-    precision: str
-    threads: int | None
+    is_own_data: bool = False
+    """Whether the data are a person's own manifest, which its name does not tell from another one."""
+    train_images: int | None = None
+    seeds: tuple[int, ...] | None = None
+    epochs: int = 40
+    share: float = 0.1
+    label: int = 0
+    count: int | None = None
+    hardest: bool = False
+    folds: int = 5
+    method_epochs: int | None = None
+    curve_epochs: int | None = None
+    precision: str = "auto"
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +67,11 @@ class BenchResult:
     """What came out.
 
     Attributes:
+        name: stem of its files, with every setting that has not its default.
         planned: cells that were missing, or whose weights were.
     """
+
+    name: str
 
     rendered: Rendered
     planned: int
@@ -71,13 +89,15 @@ def run_bench(
         progress: told at every step.
 
     Raises:
-        InvalidRequestError: there is no such artefact or precision.
+        InvalidRequestError: as `require_measurable`.
         ConfigurationError: the settings do not fit the data.
+        DataError: nothing would be forgotten, or nothing kept.
     """
     artefact, study = study_of(request, data)
+    cells = _with_ends(cells_of(artefact, study))
+    _require_splits(cells, data.samples)
     use_threads(request.threads)
     kept = CellStore(store)
-    cells = cells_of(artefact, study)
     plan = missing(cells, kept)
     stopwatch = Stopwatch(plan, time.monotonic)
 
@@ -85,24 +105,46 @@ def run_bench(
         progress(stopwatch(cell, update))
 
     laboratory = Laboratory(data.samples, kept, device=compute_device(), progress=tell)
-    records = {cell: laboratory.record(cell) for cell in (*plan, *cells)}
-    return BenchResult(rendered=render(artefact, study, records), planned=len(plan))
+    for cell in plan:
+        laboratory.record(cell)
+    # Not those of the plan: what is written must not depend on which cells this run happened to find.
+    records = {cell: laboratory.record(cell) for cell in cells}
+    name = result_stem(request, study, data)
+    return BenchResult(name=name, rendered=render(artefact, study, records), planned=len(plan))
+
+
+def require_measurable(request: BenchRequest) -> None:
+    """Check what can be checked without data.
+
+    Raises:
+        InvalidRequestError: there is no such artefact or precision, or the artefact would ignore a setting.
+    """
+    _require_one_of("artefact", request.artefact, tuple(Artefact))
+    _require_one_of("precision", request.precision, tuple(Precision))
+    plain = BenchRequest(artefact=request.artefact)
+    ignored = [
+        name
+        for name in _unread(Artefact(request.artefact), request.count)
+        if getattr(request, name) != getattr(plain, name)
+    ]
+    if ignored:
+        besides = "" if request.count is None or "count" in ignored else " with a count"
+        description = f"says nothing to {request.artefact}{besides}: leave it out"
+        raise InvalidRequestError(*(FieldViolation(field=name, description=description) for name in ignored))
 
 
 def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study]:
     """Return the artefact and its settings, defaults filled in."""
-    _require_one_of("artefact", request.artefact, tuple(Artefact))
-    _require_one_of("precision", request.precision, tuple(Precision))
+    require_measurable(request)
     if request.label >= data.architecture.classes:
         raise ConfigurationError(f"there is no class {request.label} among {data.architecture.classes}")
     artefact = Artefact(request.artefact)
-    most = int(SMALL_DATA_SHARE * len(data.samples.train))
     study = Study(
         data=request.data,
         data_digest=samples_digest(data.samples),
         architecture=data.architecture,
-        train_images=request.train_images or min(DEFAULT_TRAIN_IMAGES, most),
-        seeds=request.seeds or (TABLE_SEEDS if is_table(artefact) else FIGURE_SEEDS),
+        train_images=request.train_images or _usual_train_images(data.samples),
+        seeds=request.seeds or _usual_seeds(artefact),
         epochs=request.epochs,
         precision=Precision(request.precision),
         share=request.share,
@@ -114,6 +156,69 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
         curve_epochs=request.curve_epochs,
     )
     return artefact, study
+
+
+def _usual_train_images(samples: Samples) -> int:
+    return min(DEFAULT_TRAIN_IMAGES, int(SMALL_DATA_SHARE * len(samples.train)))
+
+
+def _usual_seeds(artefact: Artefact) -> tuple[int, ...]:
+    return TABLE_SEEDS if is_table(artefact) else FIGURE_SEEDS
+
+
+def _unread(artefact: Artefact, count: int | None) -> tuple[str, ...]:
+    """Return the settings that an artefact does not depend on."""
+    match artefact:
+        case Artefact.FORGETTING:
+            return ("label",) if count is None else ("label", "share")
+        case Artefact.TABLE3:
+            return ("share", *_OF_FORGETTING)
+        case Artefact.FIGURE3:
+            return _OF_FORGETTING
+        case _:
+            return ("label", *_OF_FORGETTING)
+
+
+def _with_ends(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Return cells and the θ_p of their pathways, whose costs are part of a pathway's, each once."""
+    found: dict[Cell, None] = {}
+    for cell in cells:
+        if isinstance(cell, PathwayCell):
+            found[unlearned_of(cell)] = None
+        found[cell] = None
+    return tuple(found)
+
+
+def _require_splits(cells: Iterable[Cell], samples: Samples) -> None:
+    """Draw once what every cell forgets, so that nothing is trained for a deletion that cannot be."""
+    kinds = OriginalCell | ReferenceCell
+    for world, deletion in {(world_of(cell), deletion_of(cell)) for cell in cells if not isinstance(cell, kinds)}:
+        # Which samples are the hardest is not known yet, but how many of them there would be.
+        drawn = RandomCount(count=deletion.count) if isinstance(deletion, HardestCount) else deletion
+        draw_split(samples, world, drawn)
+
+
+def result_stem(request: BenchRequest, study: Study, data: ResearchData) -> str:
+    """Return what the files of a result are called: the artefact and every setting that has not its default."""
+    plain = BenchRequest(artefact=request.artefact)
+    own = study.data_digest[:_NAME_DIGITS] if request.is_own_data else None
+    return result_name(
+        request.artefact,
+        NamedSetting(value=request.count, default=None),
+        NamedSetting(word="hardest", value=request.hardest, default=False),
+        NamedSetting(word="share", value=request.share, default=plain.share),
+        NamedSetting(word="label", value=request.label, default=plain.label),
+        NamedSetting(value=request.data, default=plain.data),
+        NamedSetting(value=own, default=None),
+        NamedSetting(value=study.architecture.name, default=DEFAULT_MODEL),
+        NamedSetting(word="train", value=study.train_images, default=_usual_train_images(data.samples)),
+        NamedSetting(word="seeds", value=study.seeds, default=_usual_seeds(Artefact(request.artefact))),
+        NamedSetting(word="epochs", value=request.epochs, default=plain.epochs),
+        NamedSetting(word="folds", value=request.folds, default=plain.folds),
+        NamedSetting(word="method-epochs", value=request.method_epochs, default=None),
+        NamedSetting(word="curve-epochs", value=request.curve_epochs, default=None),
+        NamedSetting(value=request.precision, default=plain.precision),
+    )
 
 
 def _require_one_of(field: str, value: str, known: tuple[str, ...]) -> None:

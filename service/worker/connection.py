@@ -36,6 +36,7 @@ from mcu_core.types import Problem, Progress, State
 from service.domain.manifest import Split
 from service.errors import FieldViolation, InvalidRequestError
 from service.worker.job import compute_device
+from service.worker.manifest_file import require_manifest
 from service.worker.model_store import ModelStore
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
@@ -85,7 +86,9 @@ def connect_files(
     Raises:
         CoreError: weights, architecture and data do not fit together, or a training diverged.
         InvalidRequestError: an id to forget is not in the training split.
+        ManifestError: the data are no manifest.
     """
+    require_manifest(data.manifest)
     samples = _decoded(data, use_threads(threads))
     model = models.build(data.architecture)
     a, b = (_end(path, model) for path in (first, second))
@@ -131,14 +134,24 @@ def run_condition(
 
 
 def choose_forgotten(manifest: Path, share: float, seed: int) -> tuple[str, ...]:
-    """Return the ids of a seeded share of the training split, at least one."""
+    """Return the ids of a seeded share of the training split, at least one.
+
+    Raises:
+        InvalidRequestError: the share is not between 0 and 1, or nothing would be kept.
+    """
+    if not 0.0 < share < 1.0:
+        raise InvalidRequestError(FieldViolation(field="--forget-share", description="must lie between 0 and 1"))
     table = pq.read_table(manifest, columns=["sample_id", "split"])
     ids = [
         name
         for name, split in zip(*(table[column].to_pylist() for column in table.column_names), strict=True)
         if split == Split.TRAIN
     ]
-    return tuple(random.Random(seed).sample(ids, max(1, round(share * len(ids)))))  # noqa: S311
+    count = max(1, round(share * len(ids)))
+    if count >= len(ids):
+        description = f"forgets {count} of {len(ids)} training samples: there is nothing to keep"
+        raise InvalidRequestError(FieldViolation(field="--forget-share", description=description))
+    return tuple(random.Random(seed).sample(ids, count))  # noqa: S311
 
 
 def write_connection(connection: Connection, folder: Path, name: str) -> list[Path]:

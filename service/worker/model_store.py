@@ -1,8 +1,9 @@
 """A folder of finished models, so that an interrupted study goes on where it was."""
 
+import fcntl
 import hashlib
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 from mcu_core import checkpoint
 from mcu_core.types import State
 from service.domain.canonical import canonical_bytes
+from service.whole_files import replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class ModelStore:
 
     def get(self, key: Mapping[str, object], model: nn.Module, make: Callable[[], State]) -> State:
         """Return the model of a key; make and keep it where it is not there yet.
+
+        A process that wants a model which another one is making waits for it.
 
         Args:
             key: JSON of everything that the model depends on: data, settings, seed.
@@ -35,10 +39,29 @@ class ModelStore:
         """
         name = hashlib.sha256(canonical_bytes(dict(key))).hexdigest()
         weights, promise = (self.folder / f"{name}.{suffix}" for suffix in ("safetensors", "sha256"))
-        if not promise.exists():
+        if not _is_made(promise):
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = weights.with_suffix(f".{os.getpid()}.partial")
-            digest = checkpoint.save(make(), partial)
-            partial.replace(weights)
-            promise.write_text(digest, encoding="ascii")  # last: whoever sees it finds the weights
+            with _locked(self.folder / f".{name}.lock"):
+                if not _is_made(promise):
+                    _keep(make(), weights, promise)
         return checkpoint.load(weights, model, expected_digest=promise.read_text(encoding="ascii"))
+
+
+def _is_made(promise: Path) -> bool:
+    """Return whether there is a promise; an empty file is what a full disk or an older version can have left."""
+    return promise.is_file() and promise.stat().st_size > 0
+
+
+def _keep(state: State, weights: Path, promise: Path) -> None:
+    content = checkpoint.to_bytes(state)
+    with replacing(weights) as file:
+        file.write(content)
+    with replacing(promise) as file:  # last: whoever sees it finds the weights
+        file.write(hashlib.sha256(content).hexdigest().encode())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

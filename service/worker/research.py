@@ -17,6 +17,8 @@ from mcu_core.config import ArchitectureConfig
 from mcu_core.errors import DataError
 from mcu_core.experiments.setup import Samples
 from mcu_core.types import ImageData
+from service.whole_files import replacing
+from service.worker.manifest_file import require_manifest
 from service.worker.samples import FORMATS, decode, image_bytes
 
 _ARRAYS = ("images", "labels", "train", "heldout")
@@ -52,6 +54,7 @@ def load_research_data(
 
     Raises:
         DataError: an image cannot be decoded, or the manifest lacks a split.
+        ManifestError: the file is no manifest.
     """
     arrays = _kept(manifest, folder, progress)
     train, images = torch.from_numpy(arrays["train"]), arrays["images"]
@@ -76,18 +79,18 @@ def _kept(manifest: Path, folder: Path, progress: Callable[[int, int], None]) ->
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     path = folder / f"{digest}.npz"
     if not path.is_file():
+        require_manifest(manifest)
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".decoded-", dir=folder) as pixels:  # what is mapped stays readable
             decoded = decode(manifest, _probe(manifest), folder=Path(pixels), progress=progress)
-        partial = path.with_suffix(".part.npz")
-        np.savez(
-            partial,
-            images=decoded.data.images.numpy(),
-            labels=decoded.data.labels.numpy(),
-            train=decoded.train,
-            heldout=decoded.heldout,
-        )
-        partial.replace(path)
+        with replacing(path) as file:
+            np.savez(
+                file,
+                images=decoded.data.images.numpy(),
+                labels=decoded.data.labels.numpy(),
+                train=decoded.train,
+                heldout=decoded.heldout,
+            )
     with np.load(path, allow_pickle=False) as kept:
         return {name: kept[name] for name in _ARRAYS}
 

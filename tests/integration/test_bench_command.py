@@ -1,6 +1,7 @@
 """`unlearn bench` on the digits of scikit-learn, with settings that take seconds."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ TINY = (
     "--data", "digits", "--model", "preresnet8", "--train-images", "200", "--epochs", "1", "--method-epochs", "1",
     "--curve-epochs", "1", "--threads", "1", "--precision", "float32",
 )  # fmt: skip
+
+NAMES = "{}-digits-preresnet8-train-200-seeds-0-epochs-1-method-epochs-1-curve-epochs-1-float32"
+FIGURE7 = NAMES.format("figure7").replace("-seeds-0", "")
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +40,17 @@ def test_a_table_is_measured_written_and_not_measured_again(store: Path, tmp_pat
     assert "11 of 11: seed 0, mcu_beta to neggrad_plus" in first.stderr
     told = json.loads(first.stdout)
     assert told["cells_run"] == 11
-    assert [Path(path).name for path in told["files"]] == ["table2.json", "table2.md"]
-    table = json.loads((store / "table2.json").read_text())
+    assert [Path(path).name for path in told["files"]] == [
+        f"{NAMES.format('table2')}.{suffix}" for suffix in ("json", "md")
+    ]
+    content = Path(told["files"][0]).read_bytes()
+    table = json.loads(content)
     assert [row["name"] for row in table["rows"]][-2:] == ["MCU", "MCU_β"]
     assert table["study"]["data"] == "digits"
-    assert "| RT |" in (store / "table2.md").read_text()
+    assert "| RT |" in Path(told["files"][1]).read_text()
     second = bench("table2", *TINY, "--seeds", "0", "--json", "--out", str(tmp_path), store=store)
     assert json.loads(second.stdout)["cells_run"] == 0
-    assert (tmp_path / "table2.json").read_bytes() == (store / "table2.json").read_bytes()
+    assert next(tmp_path.glob("*.json")).read_bytes() == content
 
 
 def test_a_figure_takes_up_the_cells_of_a_table(store: Path) -> None:
@@ -51,8 +58,29 @@ def test_a_figure_takes_up_the_cells_of_a_table(store: Path) -> None:
     result = bench("figure7", *TINY, store=store)
     assert result.exit_code == 0, result.stderr
     assert "Figure 7" in result.stdout
-    assert (store / "figure7.svg").read_text().startswith("<?xml")
-    assert (store / "figure7.png").is_file()
+    assert (store / f"{FIGURE7}.svg").read_text().startswith("<?xml")
+    assert (store / f"{FIGURE7}.png").is_file()
+
+
+def test_what_is_written_does_not_depend_on_what_was_found(store: Path, tmp_path: Path) -> None:
+    arguments = ("table2", *TINY, "--seeds", "0", "--json")
+    bench(*arguments, store=store)
+    other = shutil.copytree(store, tmp_path / "store")
+    for path in (other / "cells").iterdir():
+        record = json.loads(path.read_text())
+        match record["cell"]["kind"]:
+            case "original":  # was made elsewhere, and must be made again for its weights
+                record["environment"]["processor"] = "another one"
+                path.write_text(json.dumps(record))
+                (other / "weights" / f"{path.stem}.safetensors").unlink()
+            case "untouched":
+                path.unlink()
+    results = []
+    for cells in (2, 0):
+        told = json.loads(bench(*arguments, store=other).stdout)
+        assert told["cells_run"] == cells
+        results.append([Path(path).read_bytes() for path in told["files"]])
+    assert results[0] == results[1]
 
 
 def test_samples_are_decoded_once(store: Path) -> None:
@@ -94,7 +122,9 @@ def test_hard_samples_are_forgotten_and_audited_with_references(store: Path) -> 
     first = bench(*arguments, "--json", store=store)
     assert first.exit_code == 0, first.stderr
     assert "family 303" in first.stderr
-    table = json.loads((store / "forgetting.json").read_text())
+    json_file, markdown = (Path(path) for path in json.loads(first.stdout)["files"])
+    assert json_file.name.startswith("forgetting-12-hardest-digits-")
+    table = json.loads(json_file.read_text())
     assert all(len(row["calibrated_auc"]["values"]) == 2 for row in table["rows"])
-    assert "12 hardest samples are forgotten" in (store / "forgetting.md").read_text()
+    assert "12 hardest samples are forgotten" in markdown.read_text()
     assert json.loads(bench(*arguments, "--json", store=store).stdout)["cells_run"] == 0

@@ -1,5 +1,6 @@
 """Decoded images on disk: what is read is what was written, and what was erased is nowhere."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Collection
@@ -218,3 +219,32 @@ def test_only_one_writes_at_a_time(folder: Path) -> None:
         pytest.raises(BlockingIOError),
     ):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_erasing_again_waits_for_the_disk_again(
+    cache: PixelCache, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(folder, ALL)
+    synced: list[int] = []
+
+    def failing(_file: int) -> None:
+        raise OSError(errno.EIO, "the disk does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        with pytest.raises(ObjectStoreUnavailableError):
+            cache.erase(LINEAGE, DIGEST, {2})
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    cache.erase(LINEAGE, DIGEST, {2})
+    assert {path.stat().st_ino for path in folder.glob("*s")} <= set(synced)
+
+
+def test_a_file_that_is_deleted_instead_is_deleted_on_the_disk(
+    cache: PixelCache, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(folder, ALL)
+    os.truncate(pixel_path(folder), 7)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    cache.erase(LINEAGE, DIGEST, {2})
+    assert folder.stat().st_ino in synced

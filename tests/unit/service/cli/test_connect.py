@@ -1,17 +1,23 @@
 import gzip
+import io
 import json
+import shutil
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 from typer.testing import CliRunner
 
 from mcu_core import checkpoint, models
 from mcu_core.config import ArchitectureConfig
 from mcu_core.connection.report import Connection
 from service.__main__ import app
+from service.cli.connect import PhaseBars
 from service.demo_data import FASHION_ARCHITECTURE
 
 NETWORK = FASHION_ARCHITECTURE.model_copy(update={"name": "preresnet8"})
@@ -63,14 +69,16 @@ def manifest(spoken: str, home: Path) -> Path:
 def test_a_condition_is_one_command(spoken: str, home: Path) -> None:
     connection = Connection.model_validate(json.loads(spoken)["connection"])
     assert connection.second.name == "NegGrad+, seed 1"
-    stored = (home / "out" / "connection-seeds.json").read_text(encoding="utf-8")
+    (path,) = (home / "out").glob("*.json")
+    stored = path.read_text(encoding="utf-8")
     assert Connection.model_validate_json(stored) == connection
 
 
 def test_people_see_a_table_and_where_the_files_are(fashion: Path, home: Path, spoken: str) -> None:
     text = study(fashion, home)
     assert "CE(D_r)" in text
-    assert "connection-seeds.md" in text.replace("\n", "")
+    (path,) = (home / "out").glob("*.md")
+    assert path.name in text.replace("\n", "")
 
 
 def test_two_files_are_connected_by_one_command(manifest: Path, tmp_path: Path) -> None:
@@ -90,6 +98,69 @@ def test_a_missing_model_is_told_without_a_traceback(manifest: Path, tmp_path: P
     result = CliRunner().invoke(app, ["connect", "none", "none", *_options(manifest, ids, tmp_path, NETWORK)])
     assert result.exit_code == 1
     assert "cannot be read" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("seeds", "--forget-share", "0"), "must lie between 0 and 1"),
+        (("optimiser", "--first-order", "sophia_g"), "compared with itself"),
+        (("seeds", "--first-order", "adamw"), "for the condition `optimiser` only"),
+    ],
+)
+def test_a_study_that_means_nothing_is_refused_before_data_are_read(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, ["connect-study", *arguments, "--store", str(tmp_path / "store"), "--json"])
+    assert result.exit_code == 1
+    assert message in json.loads(result.stderr)["error"]["message"]
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("share", ["1.5", "-0.1"])
+def test_a_share_out_of_range_is_a_wrong_option(share: str) -> None:
+    result = CliRunner().invoke(app, ["connect-study", "seeds", "--forget-share", share])
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [("connect-study", "seeds"), ("connect", "a", "b")])
+def test_a_worker_that_is_not_installed_is_told_without_a_traceback(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "service.worker.connection", None)
+    options = _options(tmp_path, tmp_path, tmp_path, NETWORK) if arguments[0] == "connect" else []
+    result = CliRunner().invoke(app, [*arguments, *options, "--json"])
+    assert result.exit_code == 1
+    assert "pip install" in json.loads(result.stderr)["error"]["message"]
+
+
+def test_a_file_that_is_no_manifest_is_told_without_a_traceback(tmp_path: Path) -> None:
+    ids = tmp_path / "ids.txt"
+    ids.write_text("a", encoding="utf-8")
+    result = CliRunner().invoke(app, ["connect", "a", "b", *_options(ids, ids, tmp_path, NETWORK)])
+    assert result.exit_code == 1
+    assert "is no manifest" in result.output
+
+
+def test_other_images_are_another_study(fashion: Path, home: Path, spoken: str, tmp_path: Path) -> None:
+    other = shutil.copytree(fashion, tmp_path / "other")
+    labels = other / "train-labels-idx1-ubyte.gz"
+    content = bytearray(gzip.decompress(labels.read_bytes()))
+    content[8:] = bytes(reversed(content[8:]))
+    labels.write_bytes(gzip.compress(bytes(content)))
+    files = json.loads(study(other, home, "--json", "--out", str(tmp_path / "out")))["files"]
+    assert len(list((home / "store").glob("*.parquet"))) == 2
+    assert {Path(name).name for name in files}.isdisjoint(Path(name).name for name in json.loads(spoken)["files"])
+
+
+def test_what_begins_anew_under_the_same_name_is_shown_again() -> None:
+    with Progress(console=Console(file=io.StringIO())) as bars:
+        told = PhaseBars(bars)
+        seen = []
+        for what, done, total in (("a", 1, 4), ("a", 4, 4), ("b", 2, 3), ("a", 1, 4), ("a", 2, 4), ("a", 0, 4)):
+            told(what, done, total)
+            seen.append([(task.description, task.completed) for task in bars.tasks if task.visible])
+    assert seen == [[("a", 1)], [("a", 4)], [("b", 2)], [("a", 1)], [("a", 2)], [("a", 0)]]
 
 
 def _train_ids(manifest: Path) -> list[str]:

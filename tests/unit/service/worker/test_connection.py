@@ -18,7 +18,7 @@ from mcu_core.connection.conditions import Condition
 from mcu_core.connection.report import Connection
 from mcu_core.errors import ArchitectureError, DataError
 from service.domain.manifest import Split
-from service.errors import InvalidRequestError
+from service.errors import InvalidRequestError, ManifestError
 from service.manifests.build import build_manifest
 from service.manifests.images import digits_source
 from service.manifests.plan import BuildOptions
@@ -134,3 +134,17 @@ def test_the_forgotten_share_is_seeded_and_of_the_training_split(data: StudyData
     assert len(set(chosen)) == 20
     assert set(chosen) <= train
     assert chosen == choose_forgotten(data.manifest, 0.2, 3) != choose_forgotten(data.manifest, 0.2, 4)
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.0, 0.999, 1.0, 1.5, float("nan")])
+def test_a_share_that_forgets_nothing_or_all_is_refused(share: float, data: StudyData) -> None:
+    with pytest.raises(InvalidRequestError, match="forget-share"):
+        choose_forgotten(data.manifest, share, 0)
+
+
+def test_data_that_are_no_manifest_are_refused(data: StudyData, tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pq.read_table(data.manifest).drop_columns(["label"]), path)
+    other = StudyData(manifest=path, architecture=NETWORK, forget=data.forget)
+    with pytest.raises(ManifestError, match="no column label"):
+        connect_files(saved(tmp_path, 1), saved(tmp_path, 2), other, CONFIG, seed=0, told=ignore, threads=1)

@@ -1,4 +1,8 @@
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -63,3 +67,48 @@ def test_a_damaged_file_is_refused(store: ModelStore) -> None:
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(CheckpointError):
         store.get(KEY, model, never)
+
+
+@pytest.mark.parametrize("survived", [0, 1])
+def test_a_kill_while_a_model_is_kept_costs_the_training_and_no_more(
+    survived: int, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, syncs = nn.Linear(3, 2), iter(range(10))
+
+    def killed(_file: int) -> None:
+        if next(syncs) == survived:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.get(KEY, model, trained)
+    assert not list(store.folder.glob("*.sha256"))
+    assert checkpoint.digest(store.get(KEY, model, trained)) == checkpoint.digest(trained())
+
+
+def test_an_empty_promise_is_none(store: ModelStore) -> None:
+    model = nn.Linear(3, 2)
+    store.get(KEY, model, trained)
+    (promise,) = store.folder.glob("*.sha256")
+    promise.write_bytes(b"")
+    assert checkpoint.digest(store.get(KEY, model, trained)) == checkpoint.digest(trained())
+
+
+def test_who_comes_while_a_model_is_made_waits_for_it(store: ModelStore) -> None:
+    begun, may_end = Event(), Event()
+
+    def slowly() -> State:
+        begun.set()
+        assert may_end.wait(60)
+        return trained()
+
+    def get(make: Callable[[], State]) -> State:
+        return store.get(KEY, nn.Linear(3, 2), make)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(get, slowly)
+        assert begun.wait(60)
+        second = pool.submit(get, never)
+        may_end.set()
+        assert checkpoint.digest(first.result(60)) == checkpoint.digest(second.result(60))

@@ -1,12 +1,16 @@
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from mcu_core.errors import DataError
 from service.domain.manifest import Split
+from service.errors import ManifestError
 from service.manifests.build import build_manifest
 from service.manifests.plan import BuildOptions, Sample
 from service.worker.research import ResearchData, load_research_data
@@ -75,3 +79,23 @@ def test_data_without_held_out_samples_are_refused(tmp_path: Path) -> None:
     built = build_manifest(source_of([sample(1), sample(2)]), tmp_path / "train.parquet", BuildOptions())
     with pytest.raises(DataError, match="2 training and 0 held-out samples"):
         load(built.path)
+
+
+def test_two_that_decode_at_once_both_get_the_data(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, replace = Barrier(2, timeout=60), Path.replace
+
+    def in_step(partial: Path, target: Path) -> Path:
+        written.wait()
+        return replace(partial, target)
+
+    monkeypatch.setattr(Path, "replace", in_step)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(load, [manifest, manifest])
+    assert first.samples.data.images.equal(second.samples.data.images)
+    assert len(list((manifest.parent / "kept").iterdir())) == 1
+
+
+def test_a_manifest_without_labels_is_refused(manifest: Path) -> None:
+    pq.write_table(pq.read_table(manifest).drop_columns(["label"]), manifest)
+    with pytest.raises(ManifestError, match="no column label"):
+        load(manifest)

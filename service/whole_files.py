@@ -1,0 +1,35 @@
+"""Files that are complete or not there, whenever the process ends and however many write them at once."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_READABLE = 0o644
+"""Of what is written; a temporary file is its owner's alone."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file under a name of its own and put it in place of `path` once the disk has it.
+
+    Args:
+        path: its folder is made where there is none.
+
+    Yields:
+        The open file. An exception leaves what was at `path` as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:64]}.", delete=False) as file:
+        partial = Path(file.name)
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            partial.chmod(_READABLE)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
