@@ -48,7 +48,7 @@ def bench(
     ] = None,
     epochs: Annotated[
         int, typer.Option(min=1, help="Horizon of the originals' training; it ends when memorised.")
-    ] = 40,
+    ] = 25,
     share: Annotated[float, typer.Option(help="Of D_train that a random deletion forgets.")] = 0.1,
     label: Annotated[int, typer.Option(min=0, help="Class that a class-wise deletion forgets.")] = 0,
     count: Annotated[

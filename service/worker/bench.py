@@ -50,7 +50,7 @@ class BenchRequest:
     """Whether the data are a person's own manifest, which its name does not tell from another one."""
     train_images: int | None = None
     seeds: tuple[int, ...] | None = None
-    epochs: int = 40
+    epochs: int = 25
     share: float = 0.1
     label: int = 0
     count: int | None = None
