@@ -49,10 +49,10 @@ FORGET_SHARE = 0.1
 ENOUGH_MEMORISED = 0.995
 """Train accuracy from which on there is something to forget."""
 RECIPE = RetrainConfig(
-    train=TrainConfig(epochs=30, learning_rate=0.1, batch_size=128, schedule=Schedule.COSINE),
+    train=TrainConfig(epochs=24, learning_rate=0.1, batch_size=128, schedule=Schedule.COSINE),
     stop_at_train_accuracy=0.9985,
 )
-"""Memorises 3 000 images without augmentation in about 21 epochs, half a minute on two cores."""
+"""Memorises 3 000 images without augmentation before its end, in half a minute on two cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
