@@ -4,11 +4,10 @@ import torch
 
 from mcu_core.config import AlignConfig
 from mcu_core.data import MixedBatches, subsample
-from mcu_core.methods.easy_first import paced
+from mcu_core.methods.easy_first import train_on
 from mcu_core.objectives import bounded_loss
 from mcu_core.runtime import Runtime
-from mcu_core.training import minimise
-from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
+from mcu_core.types import Problem, Progress, State, ignore_progress
 
 
 def align(
@@ -40,7 +39,7 @@ def align(
     Source: ours.
     """
     share = max(1, round(config.retain_share * len(problem.retain)))
-    batches = paced(
+    return train_on(
         problem,
         [problem.forget, subsample(problem.retain, share, rng)],
         lambda rows: MixedBatches(
@@ -50,17 +49,10 @@ def align(
             size=config.train.batch_size,
             forget_share=config.forget_share,
         ),
-        config.train,
-        runtime=runtime,
-    )
-    return minimise(
-        runtime,
-        problem.original,
         bounded_loss(problem, config.objective, runtime=runtime),
-        batches,
         config.train,
         rng=rng,
-        phase=Phase.PRE_UNLEARN,
+        runtime=runtime,
         lower="pre_unlearning.train.learning_rate or pre_unlearning.objective.weight",
         progress=progress,
     )

@@ -5,10 +5,9 @@ import torch
 from mcu_core.config import FinetuneConfig
 from mcu_core.data import PlainBatches
 from mcu_core.losses import cross_entropy
-from mcu_core.methods.easy_first import paced
+from mcu_core.methods.easy_first import train_on
 from mcu_core.runtime import Runtime
-from mcu_core.training import minimise
-from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
+from mcu_core.types import Problem, Progress, State, ignore_progress
 
 
 def finetune(
@@ -38,20 +37,13 @@ def finetune(
 
     Source: FT in arXiv 2505.10859, appendix D.
     """
-    return minimise(
-        runtime,
-        problem.original,
+    return train_on(
+        problem,
+        [problem.retain],
+        lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
         cross_entropy,
-        paced(
-            problem,
-            [problem.retain],
-            lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
-            config.train,
-            runtime=runtime,
-        ),
         config.train,
         rng=rng,
-        phase=Phase.PRE_UNLEARN,
-        lower="pre_unlearning.train.learning_rate",
+        runtime=runtime,
         progress=progress,
     )

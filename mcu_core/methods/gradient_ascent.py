@@ -6,10 +6,10 @@ from mcu_core.config import GradientAscentConfig
 from mcu_core.data import PlainBatches
 from mcu_core.inference import unseen_accuracy
 from mcu_core.losses import cross_entropy
-from mcu_core.methods.easy_first import paced
+from mcu_core.methods.easy_first import train_on
 from mcu_core.runtime import Runtime
-from mcu_core.training import Epoch, minimise
-from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
+from mcu_core.training import Epoch
+from mcu_core.types import Problem, Progress, State, ignore_progress
 
 
 def gradient_ascent(
@@ -47,21 +47,14 @@ def gradient_ascent(
     def is_forgotten(epoch: Epoch, /) -> bool:
         return epoch.accuracy <= target
 
-    return minimise(
-        runtime,
-        problem.original,
+    return train_on(
+        problem,
+        [problem.forget],
+        lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
         lambda logits, batch: -cross_entropy(logits, batch),
-        paced(
-            problem,
-            [problem.forget],
-            lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
-            config.train,
-            runtime=runtime,
-        ),
         config.train,
         rng=rng,
-        phase=Phase.PRE_UNLEARN,
-        lower="pre_unlearning.train.learning_rate",
+        runtime=runtime,
         after_epoch=is_forgotten,
         progress=progress,
     )

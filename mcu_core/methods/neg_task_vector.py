@@ -5,11 +5,10 @@ import torch
 from mcu_core.config import NegTaskVectorConfig
 from mcu_core.data import PlainBatches
 from mcu_core.losses import cross_entropy
-from mcu_core.methods.easy_first import paced
+from mcu_core.methods.easy_first import train_on
 from mcu_core.params import extrapolate
 from mcu_core.runtime import Runtime
-from mcu_core.training import minimise
-from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
+from mcu_core.types import Problem, Progress, State, ignore_progress
 
 
 def neg_task_vector(
@@ -39,21 +38,14 @@ def neg_task_vector(
 
     Source: Ilharco et al., arXiv 2212.04089; settings of arXiv 2505.10859, appendix D.
     """
-    tuned = minimise(
-        runtime,
-        problem.original,
+    tuned = train_on(
+        problem,
+        [problem.forget],
+        lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
         cross_entropy,
-        paced(
-            problem,
-            [problem.forget],
-            lambda rows: PlainBatches(reader=runtime.reader, rows=rows[0], size=config.train.batch_size),
-            config.train,
-            runtime=runtime,
-        ),
         config.train,
         rng=rng,
-        phase=Phase.PRE_UNLEARN,
-        lower="pre_unlearning.train.learning_rate",
+        runtime=runtime,
         progress=progress,
     )
     params = extrapolate(problem.original.params, tuned.params, -config.scale)

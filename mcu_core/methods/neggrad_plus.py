@@ -6,10 +6,9 @@ from torch import Tensor
 from mcu_core.config import NegGradPlusConfig
 from mcu_core.data import MixedBatches
 from mcu_core.losses import ascend_and_descend
-from mcu_core.methods.easy_first import paced
+from mcu_core.methods.easy_first import train_on
 from mcu_core.runtime import Runtime
-from mcu_core.training import minimise
-from mcu_core.types import Batch, Phase, Problem, Progress, State, ignore_progress
+from mcu_core.types import Batch, Problem, Progress, State, ignore_progress
 
 
 def neggrad_plus(
@@ -44,21 +43,14 @@ def neggrad_plus(
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         return ascend_and_descend(logits, batch, config.beta)
 
-    batches = paced(
+    return train_on(
         problem,
         [problem.forget, problem.retain],
         lambda rows: MixedBatches(reader=runtime.reader, forget=rows[0], retain=rows[1], size=config.train.batch_size),
-        config.train,
-        runtime=runtime,
-    )
-    return minimise(
-        runtime,
-        problem.original,
         loss,
-        batches,
         config.train,
         rng=rng,
-        phase=Phase.PRE_UNLEARN,
+        runtime=runtime,
         lower="pre_unlearning.train.learning_rate or pre_unlearning.beta",
         progress=progress,
     )

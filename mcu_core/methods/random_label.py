@@ -5,10 +5,10 @@ import torch
 from mcu_core.config import RandomLabelConfig, SalUnConfig
 from mcu_core.data import RelabelledBatches
 from mcu_core.losses import cross_entropy
-from mcu_core.methods.easy_first import paced
+from mcu_core.methods.easy_first import train_on
 from mcu_core.runtime import Runtime
-from mcu_core.training import Mask, minimise
-from mcu_core.types import Phase, Problem, Progress, State, ignore_progress
+from mcu_core.training import Mask
+from mcu_core.types import Problem, Progress, State, ignore_progress
 
 
 def random_label(
@@ -51,7 +51,7 @@ def train_on_random_labels(
     progress: Progress,
 ) -> State:
     """Train as `random_label` does, on the parameters of a mask alone; `None` moves all."""
-    batches = paced(
+    return train_on(
         problem,
         [problem.forget, problem.retain],
         lambda rows: RelabelledBatches(
@@ -61,18 +61,10 @@ def train_on_random_labels(
             size=config.train.batch_size,
             labels=config.labels,
         ),
-        config.train,
-        runtime=runtime,
-    )
-    return minimise(
-        runtime,
-        problem.original,
         cross_entropy,
-        batches,
         config.train,
         rng=rng,
-        phase=Phase.PRE_UNLEARN,
-        lower="pre_unlearning.train.learning_rate",
+        runtime=runtime,
         mask=mask,
         progress=progress,
     )
