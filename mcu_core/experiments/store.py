@@ -4,13 +4,12 @@
 cell that is still missing needs it.
 """
 
-import os
-import tempfile
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from mcu_core.experiments.cells import FORMAT, Cell, CellRecord, cell_digest
+from mcu_core.whole_files import replacing
 
 
 class CellStore:
@@ -59,14 +58,5 @@ class CellStore:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with replacing(path) as file:
+        file.write(content)

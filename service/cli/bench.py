@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from mcu_core.whole_files import replacing
 from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
 from service.demo_data import DEBIAN_FOLDER, DIGITS_HELDOUT_SHARE
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
 from service.manifests.build import build_manifest
 from service.manifests.images import digits_source, idx_source, torchvision_source
 from service.manifests.plan import BuildOptions, SampleSource
-from service.whole_files import replacing
 
 if TYPE_CHECKING:
     from mcu_core.experiments.artefacts import Rendered

@@ -11,8 +11,8 @@ from torch import nn
 
 from mcu_core import checkpoint
 from mcu_core.types import State
+from mcu_core.whole_files import replacing
 from service.domain.canonical import canonical_bytes
-from service.whole_files import replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

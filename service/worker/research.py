@@ -17,7 +17,7 @@ from mcu_core.config import ArchitectureConfig
 from mcu_core.errors import DataError
 from mcu_core.experiments.setup import Samples
 from mcu_core.types import ImageData
-from service.whole_files import replacing
+from mcu_core.whole_files import replacing
 from service.worker.manifest_file import require_manifest
 from service.worker.samples import FORMATS, decode, image_bytes
 

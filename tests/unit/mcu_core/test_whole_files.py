@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.whole_files import replacing
+from mcu_core.whole_files import replacing
 
 
 def test_what_was_written_is_there_and_nothing_else(tmp_path: Path) -> None:
