@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 
 from mcu_core.config import ConnectionConfig
-from mcu_core.connectivity.bezier import place_on_curve, uniform_positions
+from mcu_core.connectivity.fit import bend
 from mcu_core.data import MixedBatches
 from mcu_core.losses import ascend_and_descend
-from mcu_core.params import midpoint
 from mcu_core.runtime import Runtime
-from mcu_core.training import minimise
-from mcu_core.types import Batch, Params, Pathway, Phase, Problem, Progress, State, ignore_progress
+from mcu_core.types import Batch, Params, Pathway, Problem, Progress, ignore_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,25 +70,23 @@ def fit_between(
     Source: Cheng & Amiri, arXiv 2504.06407, after Garipov et al., arXiv 1802.10026. Which loss two models of different
         methods share is open there: we take NegGrad+'s, and offer β = 0.
     """
-    control = midpoint(first, second)
     batches = MixedBatches(
         reader=runtime.reader, forget=problem.forget, retain=problem.retain, size=config.train.batch_size
     )
-    positions = uniform_positions(rng, runtime.device, config.train.epochs * batches.steps)
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         return ascend_and_descend(logits, batch, config.beta)
 
-    trained = minimise(
-        runtime,
-        State(params=control, buffers=problem.original.buffers),
-        loss,
+    return bend(
+        first,
+        second,
         batches,
+        loss,
         config.train,
-        rng=rng,
-        phase=Phase.CURVE,
+        mask=frozenset(first),
+        buffers=problem.original.buffers,
         lower="connection.train.learning_rate or connection.beta",
-        placement=place_on_curve(first, control, second, positions),
+        rng=rng,
+        runtime=runtime,
         progress=progress,
     )
-    return Pathway(original=first, control=trained.params, end=second, mask=frozenset(first))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mcu_core.config import AscentConfig, CurveConfig, MaskConfig, MaskMode
+from mcu_core.config import AscentConfig, CurveConfig, MaskConfig, MaskMode, TrainConfig
 from mcu_core.connectivity.beta import Penalty
 from mcu_core.connectivity.bezier import place_on_curve, uniform_positions
-from mcu_core.data import MixedBatches, subsample
+from mcu_core.data import Batches, MixedBatches, subsample
 from mcu_core.losses import ascend_and_descend
 from mcu_core.masks import TensorMask, element_counts, gradient_scores, select_tensors
 from mcu_core.objectives import bounded_loss
@@ -16,7 +16,7 @@ from mcu_core.params import midpoint
 from mcu_core.report import References
 from mcu_core.runtime import Runtime
 from mcu_core.training import Loss, mean_gradient, minimise
-from mcu_core.types import Batch, Params, Pathway, Phase, Problem, Progress, State, ignore_progress
+from mcu_core.types import Batch, Buffers, Params, Pathway, Phase, Problem, Progress, State, ignore_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +97,6 @@ def fit_curve(
 
     Source: arXiv 2505.10859, equation 2 and section 2.2; defaults of its appendix D.
     """
-    control = midpoint(problem.original.params, end)
     share = max(1, round(config.retain_share * len(problem.retain)))
     batches = MixedBatches(
         reader=runtime.reader,
@@ -106,7 +105,6 @@ def fit_curve(
         size=config.train.batch_size,
         forget_share=config.forget_share,
     )
-    positions = uniform_positions(rng, runtime.device, config.train.epochs * batches.steps)
     if isinstance(config.objective, AscentConfig):
         penalty = Penalty(config.objective.beta, references)
         loss, lower = ascent(penalty), "curve.train.learning_rate or curve.objective.beta"
@@ -114,21 +112,73 @@ def fit_curve(
         penalty = None
         loss = bounded_loss(problem, config.objective, runtime=runtime)
         lower = "curve.train.learning_rate or curve.objective.weight"
+    pathway = bend(
+        problem.original.params,
+        end,
+        batches,
+        loss,
+        config.train,
+        mask=mask,
+        buffers=problem.original.buffers,
+        lower=lower,
+        rng=rng,
+        runtime=runtime,
+        progress=progress,
+    )
+    return Fit(pathway=pathway, beta_counts={} if penalty is None else penalty.counts())
+
+
+def bend(
+    first: Params,
+    last: Params,
+    batches: Batches,
+    loss: Loss,
+    config: TrainConfig,
+    *,
+    mask: frozenset[str],
+    buffers: Buffers,
+    lower: str,
+    rng: torch.Generator,
+    runtime: Runtime,
+    progress: Progress,
+) -> Pathway:
+    """Train the control point of the curve between two fixed ends, one t ~ U(0,1) a batch, from their midpoint.
+
+    Args:
+        first: θ at t = 0.
+        last: θ at t = 1.
+        batches: what an epoch reads.
+        loss: of the logits of one batch at φ(t).
+        config: the training.
+        mask: names of the tensors that may move.
+        buffers: where those of the training begin.
+        lower: as in `minimise`.
+        rng: draws t, orders the batches.
+        runtime: network, samples, device and arithmetic.
+        progress: told at every step.
+
+    Returns:
+        The curve.
+
+    Raises:
+        DivergedError: the training diverged.
+    """
+    control = midpoint(first, last)
+    positions = uniform_positions(rng, runtime.device, config.epochs * batches.steps)
     trained = minimise(
         runtime,
-        State(params=control, buffers=problem.original.buffers),
+        State(params=control, buffers=buffers),
         loss,
         batches,
-        config.train,
+        config,
         rng=rng,
         phase=Phase.CURVE,
         lower=lower,
         mask=mask,
-        placement=place_on_curve(problem.original.params, control, end, positions),
+        placement=place_on_curve(first, control, last, positions),
         progress=progress,
     )
-    pathway = Pathway(original=problem.original.params, control=trained.params, end=end, mask=mask)
-    return Fit(pathway=pathway, beta_counts={} if penalty is None else penalty.counts())
+    return Pathway(original=first, control=trained.params, end=last, mask=mask)
 
 
 def ascent(penalty: Penalty) -> Loss:
