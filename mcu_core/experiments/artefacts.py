@@ -10,6 +10,7 @@ from mcu_core.experiments.forgetting import AUDITORS, audited_cells, family, for
 from mcu_core.experiments.markdown import audit_table, paper_table, reduction_table
 from mcu_core.experiments.panels import Figure, figure_cells, figure_markdown, figure_numbers
 from mcu_core.experiments.paper import Study
+from mcu_core.experiments.setup import WholeClass
 from mcu_core.experiments.tables import Records, Row, summarise, table_rows
 
 
@@ -95,7 +96,7 @@ def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
     if any(row.rests_on for row in found):
         parts += ["What the pathway brings:\n", reduction_table(found)]
     if artefact is Artefact.TABLE3:
-        parts.append(f"Class {study.label} is forgotten; its test images make UA_test and are left out of TA.\n")
+        parts.append(_class_forgotten(study.whole_class) + "\n")
     if artefact is Artefact.FORGETTING:
         parts.append(_forgotten(study))
     data = {**common, "rows": [row.model_dump(mode="json") for row in found]}
@@ -123,13 +124,22 @@ def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
 
 
 def _forgotten(study: Study) -> str:
-    which = "hardest" if study.hardest else "random"
-    count = study.count or round(study.share * study.train_images)
     return (
-        f"{count} {which} samples are forgotten. Calibrated: φ minus the φ of a model that never saw the sample; the "
+        f"{_what(study)} Calibrated: φ minus the φ of a model that never saw the sample; the "
         f"references that audit ({study.folds} folds, of the same training set for all seeds) are not those that "
         "teach. Training references is amortised over tickets and on no row's account.\n"
     )
+
+
+def _what(study: Study) -> str:
+    if study.label is not None:
+        return _class_forgotten(study.whole_class)
+    which = "hardest" if study.hardest else "random"
+    return f"{study.count or round(study.share * study.train_images)} {which} samples are forgotten."
+
+
+def _class_forgotten(deletion: WholeClass) -> str:
+    return f"Class {deletion.label} is forgotten; its test images make UA_test and are left out of TA."
 
 
 def _provenance(study: Study, records: Records) -> str:

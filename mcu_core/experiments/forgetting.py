@@ -49,7 +49,9 @@ def worlds(study: Study) -> tuple[World, ...]:
 
 
 def deletion_of_study(study: Study) -> Deletion:
-    """Return what the study forgets: a random share, so many random samples, or so many of the hardest."""
+    """Return what the study forgets: a class, so many of the hardest samples or of random ones, or a random share."""
+    if study.label is not None:
+        return study.whole_class
     if study.hardest:
         count = study.count or max(1, round(study.share * study.train_images))
         return HardestCount(count=count, family=family(study, JUDGES))

@@ -42,8 +42,9 @@ class Study(Setting):
     precision: Precision = Precision.AUTO
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Of D_train that a random deletion forgets."""
-    label: Annotated[int, Field(ge=0)] = 0
-    """Of the class that a class-wise deletion forgets."""
+    label: Annotated[int | None, Field(ge=0)] = None
+    """Of the class that a class-wise deletion forgets; `None` takes class 0. `forgetting` forgets a class only where it
+    is named."""
     count: Annotated[int | None, Field(ge=1)] = None
     """Samples to forget in place of a share, for `forgetting`."""
     hardest: bool = False
@@ -75,7 +76,7 @@ class Study(Setting):
     @property
     def whole_class(self) -> WholeClass:
         """Return the class-wise deletion."""
-        return WholeClass(label=self.label)
+        return WholeClass() if self.label is None else WholeClass(label=self.label)
 
     def train(self, config: TrainConfig) -> TrainConfig:
         """Return a method's training with this study's number of epochs."""

@@ -50,7 +50,9 @@ def bench(
         int, typer.Option(min=1, help="Horizon of the originals' training; it ends when memorised.")
     ] = 25,
     share: Annotated[float, typer.Option(help="Of D_train that a random deletion forgets.")] = 0.1,
-    label: Annotated[int, typer.Option(min=0, help="Class that a class-wise deletion forgets.")] = 0,
+    label: Annotated[
+        int | None, typer.Option(min=0, help="Class to forget; for `forgetting` in place of samples [default: 0].")
+    ] = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="`forgetting`: samples to forget in place of a share.")
     ] = None,
@@ -78,6 +80,8 @@ def bench(
         unlearn bench figure3 --data digits --epochs 10
 
         unlearn bench forgetting --count 100 --hardest
+
+        unlearn bench forgetting --label 0
 
         unlearn bench table3 --data CIFAR10 --download --seeds 0,1,2,3,4 --label 5
     """

@@ -20,7 +20,7 @@ from mcu_core.experiments.cells import (
 from mcu_core.experiments.laboratory import Laboratory
 from mcu_core.experiments.paper import Study
 from mcu_core.experiments.plan import Standing, Stopwatch, missing
-from mcu_core.experiments.setup import HardestCount, RandomCount, Samples, draw_split, samples_digest
+from mcu_core.experiments.setup import HardestCount, RandomCount, Samples, WholeClass, draw_split, samples_digest
 from mcu_core.experiments.store import CellStore
 from mcu_core.types import ProgressUpdate
 from service.errors import FieldViolation, InvalidRequestError
@@ -52,7 +52,7 @@ class BenchRequest:
     seeds: tuple[int, ...] | None = None
     epochs: int = 25
     share: float = 0.1
-    label: int = 0
+    label: int | None = None
     count: int | None = None
     hardest: bool = False
     folds: int = 5
@@ -122,13 +122,11 @@ def require_measurable(request: BenchRequest) -> None:
     _require_one_of("artefact", request.artefact, tuple(Artefact))
     _require_one_of("precision", request.precision, tuple(Precision))
     plain = BenchRequest(artefact=request.artefact)
-    ignored = [
-        name
-        for name in _unread(Artefact(request.artefact), request.count)
-        if getattr(request, name) != getattr(plain, name)
-    ]
+    ignored = [name for name in _unread(request) if getattr(request, name) != getattr(plain, name)]
     if ignored:
-        besides = "" if request.count is None or "count" in ignored else " with a count"
+        besides = ""
+        if Artefact(request.artefact) is Artefact.FORGETTING:
+            besides = " of a class" if request.label is not None else " with a count"
         description = f"says nothing to {request.artefact}{besides}: leave it out"
         raise InvalidRequestError(*(FieldViolation(field=name, description=description) for name in ignored))
 
@@ -136,9 +134,10 @@ def require_measurable(request: BenchRequest) -> None:
 def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study]:
     """Return the artefact and its settings, defaults filled in."""
     require_measurable(request)
-    if request.label >= data.architecture.classes:
+    if request.label is not None and request.label >= data.architecture.classes:
         raise ConfigurationError(f"there is no class {request.label} among {data.architecture.classes}")
     artefact = Artefact(request.artefact)
+    is_usual_class = artefact is not Artefact.FORGETTING and request.label == WholeClass().label
     study = Study(
         data=request.data,
         data_digest=samples_digest(data.samples),
@@ -148,7 +147,7 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
         epochs=request.epochs,
         precision=Precision(request.precision),
         share=request.share,
-        label=request.label,
+        label=None if is_usual_class else request.label,
         count=request.count,
         hardest=request.hardest,
         folds=request.folds,
@@ -166,11 +165,13 @@ def _usual_seeds(artefact: Artefact) -> tuple[int, ...]:
     return TABLE_SEEDS if is_table(artefact) else FIGURE_SEEDS
 
 
-def _unread(artefact: Artefact, count: int | None) -> tuple[str, ...]:
+def _unread(request: BenchRequest) -> tuple[str, ...]:
     """Return the settings that an artefact does not depend on."""
-    match artefact:
+    match Artefact(request.artefact):
+        case Artefact.FORGETTING if request.label is not None:
+            return ("share", "count", "hardest")
         case Artefact.FORGETTING:
-            return ("label",) if count is None else ("label", "share")
+            return () if request.count is None else ("share",)
         case Artefact.TABLE3:
             return ("share", *_OF_FORGETTING)
         case Artefact.FIGURE3:
@@ -207,7 +208,7 @@ def result_stem(request: BenchRequest, study: Study, data: ResearchData) -> str:
         NamedSetting(value=request.count, default=None),
         NamedSetting(word="hardest", value=request.hardest, default=False),
         NamedSetting(word="share", value=request.share, default=plain.share),
-        NamedSetting(word="label", value=request.label, default=plain.label),
+        NamedSetting(word="label", value=study.label, default=None),
         NamedSetting(value=request.data, default=plain.data),
         NamedSetting(value=own, default=None),
         NamedSetting(value=study.architecture.name, default=DEFAULT_MODEL),

@@ -6,12 +6,22 @@ from torch import Tensor
 
 from mcu_core.experiments.artefacts import Artefact, cells_of, render
 from mcu_core.experiments.cells import AuditedCell, PathwayCell, UnlearnedCell, dependencies
-from mcu_core.experiments.forgetting import AUDITORS, JUDGES, TEACHERS, family, forgetting_rows, worlds
-from mcu_core.experiments.setup import HardestCount, draw_split, draw_train
+from mcu_core.experiments.forgetting import (
+    AUDITORS,
+    JUDGES,
+    TEACHERS,
+    deletion_of_study,
+    family,
+    forgetting_rows,
+    worlds,
+)
+from mcu_core.experiments.paper import Study
+from mcu_core.experiments.setup import HardestCount, WholeClass, draw_split, draw_train
 from tests.studies import records_of, tiny_samples, tiny_study
 
 STUDY = tiny_study(seeds=(3, 4)).model_copy(update={"folds": 2})
 HARDEST = STUDY.model_copy(update={"hardest": True, "count": 8})
+CLASS = STUDY.model_copy(update={"label": 1})
 
 
 def losses(rows: Tensor) -> Tensor:
@@ -69,12 +79,18 @@ def test_what_says_what_is_hard_is_trained_before_anything_is_forgotten() -> Non
             assert [judge.fold for judge in judges] == [0, 1]
 
 
-@pytest.mark.parametrize("study", [STUDY, HARDEST])
-def test_the_table_shows_both_aucs_and_says_what_was_forgotten(study: object) -> None:
-    chosen = HARDEST if study is HARDEST else STUDY
-    cells = cells_of(Artefact.FORGETTING, chosen)
-    rendered = render(Artefact.FORGETTING, chosen, records_of(cells))
+@pytest.mark.parametrize(
+    ("study", "forgotten"), [(STUDY, "random samples"), (HARDEST, "8 hardest samples"), (CLASS, "Class 1 is forgotten")]
+)
+def test_the_table_shows_both_aucs_and_says_what_was_forgotten(study: Study, forgotten: str) -> None:
+    rendered = render(Artefact.FORGETTING, study, records_of(cells_of(Artefact.FORGETTING, study)))
     assert "| calibrated AUC | seeds covering .5 |" in rendered.markdown
-    assert ("8 hardest samples" in rendered.markdown) == (chosen is HARDEST)
+    assert forgotten in rendered.markdown
     assert all(row["calibrated_auc"]["values"] == [0.5, 0.5] for row in rendered.data["rows"])
     assert all(row["calibrated_covers_half"] == 2 for row in rendered.data["rows"])
+
+
+def test_a_class_that_is_named_is_forgotten_in_place_of_samples() -> None:
+    assert deletion_of_study(CLASS) == WholeClass(label=1)
+    assert deletion_of_study(CLASS.model_copy(update={"label": 0})) == WholeClass(label=0)
+    assert deletion_of_study(STUDY) == STUDY.random

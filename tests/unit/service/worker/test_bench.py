@@ -47,7 +47,9 @@ def test_defaults_are_measurable(artefact: Artefact) -> None:
         ("table3", {"folds": 2}, "folds"),
         ("table3", {"share": 0.2}, "share"),
         ("table2", {"label": 1}, "label"),
-        ("forgetting", {"label": 1}, "label"),
+        ("forgetting", {"label": 1, "share": 0.2}, "share"),
+        ("forgetting", {"label": 1, "count": 10}, "count"),
+        ("forgetting", {"label": 1, "hardest": True}, "hardest"),
         ("forgetting", {"count": 10, "share": 0.2}, "share"),
     ],
 )
@@ -98,6 +100,8 @@ def test_defaults_that_are_spelt_out_keep_the_plain_name(data: ResearchData) -> 
         ("forgetting", {"folds": 2}, "forgetting-folds-2"),
         ("table2", {"share": 0.2}, "table2-share-0.2"),
         ("table3", {"label": 1}, "table3-label-1"),
+        ("table3", {"label": 0}, "table3"),
+        ("forgetting", {"label": 0}, "forgetting-label-0"),
         ("figure3", {"train_images": 20, "seeds": (4,)}, "figure3-train-20-seeds-4"),
         (
             "table1",
