@@ -10,7 +10,7 @@ from torch.nn import functional
 from mcu_core import models
 from mcu_core.config import AdaptiveBetaConfig, ArchitectureConfig, MaskConfig, MaskMode, TrainConfig
 from mcu_core.connectivity.beta import Penalty
-from mcu_core.connectivity.bezier import place_on_curve, uniform_positions
+from mcu_core.connectivity.bezier import Curve, uniform_positions
 from mcu_core.connectivity.fit import ascent
 from mcu_core.data import BatchReader
 from mcu_core.masks import TensorMask, element_counts, gradient_scores, select_tensors
@@ -65,7 +65,7 @@ class Subject:
             ascent(penalty),
             TRAIN,
             mask=mask,
-            placement=place_on_curve(self.start.params, control, self.end, positions),
+            placement=Curve(original=self.start.params, end=self.end, positions=positions),
         )
         return lambda: descent.step(self.batch, TRAIN.learning_rate)
 

@@ -1,8 +1,10 @@
 """Tiny problems on which everything of the core runs in a second, and the methods that run on them."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from mcu_core import models
 from mcu_core.config import (
@@ -31,11 +33,13 @@ from mcu_core.config import (
     UnlearningConfig,
     default_ladder,
 )
+from mcu_core.connectivity.bezier import Curve
 from mcu_core.data import BatchReader
 from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
+from mcu_core.packing import layout_of
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Problem, SealedSamples, Teacher
+from mcu_core.types import ImageData, Params, Problem, SealedSamples, Teacher
 
 CLASSES = 3
 SIZE = 8
@@ -192,3 +196,16 @@ def tiny_problem(seed: int = 0) -> Problem:
 def tiny_sealed() -> SealedSamples:
     """Return the non-members that belong to `tiny_problem`."""
     return SealedSamples(rows=torch.arange(TRAIN + HELD_OUT - SEALED, TRAIN + HELD_OUT))
+
+
+def evaluate_curve(
+    original: Params, control: Params, end: Params, t: float, *, moving: AbstractSet[str] | None = None
+) -> tuple[Params, Tensor]:
+    """Return φ(t) and 2 t (1 - t) as a training has them that moves some tensors, or all."""
+    layout = layout_of(original, original.keys() if moving is None else moving)
+    like = next(iter(original.values()))
+    curve = Curve(original=original, end=end, positions=iter([torch.tensor(t, dtype=like.dtype)])).packed(layout)
+    evaluated = torch.empty(layout.size, dtype=like.dtype)
+    curve.advance()
+    factor = curve.write(layout.pack(control), evaluated)
+    return layout.views(evaluated), factor

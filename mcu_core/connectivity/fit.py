@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mcu_core.config import AscentConfig, CurveConfig, MaskConfig, MaskMode, TrainConfig
 from mcu_core.connectivity.beta import Penalty
-from mcu_core.connectivity.bezier import place_on_curve, uniform_positions
+from mcu_core.connectivity.bezier import Curve, uniform_positions
 from mcu_core.data import Batches, MixedBatches, subsample
 from mcu_core.losses import ascend_and_descend
 from mcu_core.masks import TensorMask, element_counts, gradient_scores, select_tensors
@@ -175,7 +175,7 @@ def bend(
         phase=Phase.CURVE,
         lower=lower,
         mask=mask,
-        placement=place_on_curve(first, control, last, positions),
+        placement=Curve(original=first, end=last, positions=positions),
         progress=progress,
     )
     return Pathway(original=first, control=trained.params, end=last, mask=mask)

@@ -8,14 +8,14 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from mcu_core.config import TrainConfig
-from mcu_core.connectivity.bezier import place_on_curve
+from mcu_core.connectivity.bezier import Curve
 from mcu_core.data import PlainBatches
 from mcu_core.losses import ascend_and_descend, cross_entropy
 from mcu_core.models import build, state_of
 from mcu_core.runtime import stream
 from mcu_core.training import minimise
 from mcu_core.types import Batch, Params, Pathway, Phase, State, bernstein
-from tests.cases import TINY, tiny_data, tiny_runtime
+from tests.cases import TINY, evaluate_curve, tiny_data, tiny_runtime
 
 
 def three_models(dtype: torch.dtype) -> tuple[Params, Params, Params]:
@@ -49,9 +49,7 @@ def test_scaling_the_gradient_at_the_point_is_the_gradient_through_the_curve(t: 
         loss({name: a * first[name] + b * leaves[name] + c * last[name] for name in leaves}), list(leaves.values())
     )
     # By the identity
-    place = place_on_curve(first, middle, last, iter([torch.tensor(t, dtype=torch.float64)]))
-    point, factor = place(middle)
-    assert factor is not None
+    point, factor = evaluate_curve(first, middle, last, t)
     moving = {name: tensor.requires_grad_() for name, tensor in point.items()}
     plain = torch.autograd.grad(loss(moving), list(moving.values()))
     for expected, gradient in zip(through, plain, strict=True):
@@ -76,7 +74,7 @@ def test_training_the_curve_is_descent_on_the_control_point() -> None:
         rng=stream(0, "test"),
         phase=Phase.CURVE,
         lower="nothing",
-        placement=place_on_curve(first, middle, last, iter(positions)),
+        placement=Curve(original=first, end=last, positions=iter(positions)),
     )
 
     network = runtime.network().train()

@@ -7,7 +7,7 @@ import torch
 
 from mcu_core.config import AdaptiveBetaConfig, TrainConfig
 from mcu_core.connectivity.beta import Penalty
-from mcu_core.connectivity.bezier import place_on_curve, uniform_positions
+from mcu_core.connectivity.bezier import Curve, uniform_positions
 from mcu_core.connectivity.fit import ascent
 from mcu_core.replay import WARM_UP_STEPS, Replay
 from mcu_core.report import References
@@ -28,7 +28,7 @@ def descent(problem: Problem, runtime: Runtime) -> Descent:
     config = TrainConfig(epochs=1, learning_rate=0.05, weight_decay=0.01)
     penalty = Penalty(AdaptiveBetaConfig(smoothing=0.5), References(train_accuracy=1.0, validation_accuracy=0.5))
     positions = uniform_positions(torch.Generator().manual_seed(0), CPU, 10)
-    placement = place_on_curve(params, params, params, positions)
+    placement = Curve(original=params, end=params, positions=positions)
     return Descent(runtime, problem.original, ascent(penalty), config, mask=None, placement=placement, penalty=None)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcu_core.config import ArchitectureConfig, Optimiser, Schedule, TrainConfig
-from mcu_core.connectivity.bezier import place_on_curve
+from mcu_core.connectivity.bezier import Curve
 from mcu_core.data import PlainBatches
 from mcu_core.errors import DivergedError
 from mcu_core.losses import cross_entropy
@@ -156,7 +156,7 @@ def test_adamw_does_what_torch_does_to_a_module(problem: Problem, runtime: Runti
 def test_sophia_trains_a_control_point_like_its_slow_version(problem: Problem, runtime: Runtime) -> None:
     factor = torch.tensor(0.375)  # 2 t (1 - t) at t = ¼
     nothing = {name: torch.zeros_like(tensor) for name, tensor in problem.original.params.items()}
-    scaled = place_on_curve(nothing, problem.original.params, nothing, repeat(torch.tensor(0.25)))
+    scaled = Curve(original=nothing, end=nothing, positions=repeat(torch.tensor(0.25)))
     config = TrainConfig(epochs=1, learning_rate=0.003, weight_decay=0.02, batch_size=40, optimiser=Optimiser.SOPHIA_G)
     trained = train(runtime, problem.original, config, placement=scaled)
     network = runtime.network().train()
