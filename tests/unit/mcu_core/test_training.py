@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mcu_core.config import ArchitectureConfig, Optimiser, Schedule, TrainConfig
+from mcu_core.config import ArchitectureConfig, Optimiser, TrainConfig
 from mcu_core.connectivity.bezier import Curve
 from mcu_core.data import PlainBatches
 from mcu_core.errors import DivergedError
 from mcu_core.losses import cross_entropy
 from mcu_core.models import initialise, state_of
 from mcu_core.runtime import Runtime, stream
-from mcu_core.training import Epoch, learning_rate, mean_gradient, minimise
+from mcu_core.training import Epoch, mean_gradient, minimise
 from mcu_core.types import Batch, Phase, Problem, ProgressUpdate, State
 from tests.cases import TINY, tiny_data, tiny_runtime
 
@@ -264,34 +264,6 @@ def test_progress_is_told_at_every_step(problem: Problem, runtime: Runtime) -> N
     train(runtime, problem.original, progress=seen.append)
     assert [(update.epoch, update.step) for update in seen] == [(e, s) for e in range(2) for s in (1, 2, 3)]
     assert {(update.phase, update.epochs, update.steps) for update in seen} == {(Phase.RETRAIN, 2, 3)}
-
-
-def test_a_constant_rate_is_constant() -> None:
-    config = TrainConfig(epochs=1, learning_rate=0.3)
-    assert {learning_rate(config, step, 10) for step in range(10)} == {0.3}
-
-
-def test_a_cosine_rate_falls_from_its_peak_to_nearly_nothing() -> None:
-    config = TrainConfig(epochs=1, learning_rate=0.3, schedule=Schedule.COSINE)
-    rates = [learning_rate(config, step, 100) for step in range(100)]
-    assert rates[0] == 0.3
-    assert rates == sorted(rates, reverse=True)
-    assert rates[50] == pytest.approx(0.15)
-    assert 0.0 < rates[-1] < 0.001
-
-
-def test_one_cycle_rises_for_a_quarter_and_falls_for_the_rest() -> None:
-    config = TrainConfig(epochs=1, learning_rate=0.3, schedule=Schedule.ONE_CYCLE)
-    rates = [learning_rate(config, step, 100) for step in range(100)]
-    assert max(rates) == rates[25] == 0.3
-    assert rates[:26] == sorted(rates[:26])
-    assert rates[25:] == sorted(rates[25:], reverse=True)
-    assert min(rates) > 0.0
-
-
-@pytest.mark.parametrize("schedule", list(Schedule))
-def test_every_schedule_works_for_a_single_step(schedule: Schedule) -> None:
-    assert 0.0 < learning_rate(TrainConfig(epochs=1, learning_rate=0.3, schedule=schedule), 0, 1) <= 0.3
 
 
 def test_the_mean_gradient_does_not_depend_on_the_batches(problem: Problem, runtime: Runtime) -> None:
