@@ -1,7 +1,7 @@
 """The connectivity study as a figure."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -40,13 +40,16 @@ STYLES = ("-", "--")
 COLUMNS = 4
 
 
-def draw_connection(connection: Connection, path: Path) -> None:
-    """Draw quantities along both paths as SVG; the same result gives the same bytes.
+def draw_connection(connection: Connection) -> bytes:
+    """Return quantities along both paths, drawn as SVG; the same result gives the same bytes.
 
     Args:
         connection: the study's result.
-        path: the file to write.
+
+    Returns:
+        The content of a file.
     """
+    drawn = io.BytesIO()
     rows = -(-len(PANELS) // COLUMNS)
     with mpl.rc_context({"svg.hashsalt": "connection", "font.size": 8, "axes.titlesize": 9}):
         figure = Figure(figsize=(3.0 * COLUMNS, 2.4 * rows), layout="constrained")
@@ -55,7 +58,8 @@ def draw_connection(connection: Connection, path: Path) -> None:
             _draw(axes, title, curves, connection)
         panels.flat[0].legend(fontsize=7)
         figure.suptitle(f"t = 0: {connection.first.name}; t = 1: {connection.second.name}", fontsize=10)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
 
 
 def _draw(axes: Axes, title: str, curves: Mapping[str, Curve], connection: Connection) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from mcu_core.whole_files import replacing
 from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
 from service.demo_data import DEBIAN_FOLDER, DIGITS_HELDOUT_SHARE
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
 from service.manifests.build import build_manifest
 from service.manifests.images import digits_source, idx_source, torchvision_source
 from service.manifests.plan import BuildOptions, SampleSource
+from service.worker.results import write_result
 
 if TYPE_CHECKING:
     from mcu_core.experiments.artefacts import Rendered
@@ -196,13 +196,7 @@ def _write(folder: Path, name: str, rendered: "Rendered") -> list[Path]:
         "md": rendered.markdown.encode(),
         **rendered.images,
     }
-    paths = []
-    for suffix, part in content.items():
-        path = folder / f"{name}.{suffix}"
-        with replacing(path) as file:
-            file.write(part)
-        paths.append(path)
-    return paths
+    return write_result(folder, name, content)
 
 
 @contextmanager

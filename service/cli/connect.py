@@ -31,7 +31,7 @@ from service.errors import FieldViolation, InvalidRequestError
 from service.manifests.build import build_manifest
 from service.manifests.images import idx_source
 from service.manifests.plan import BuildOptions
-from service.worker.result_names import NamedSetting, result_name
+from service.worker.results import NamedSetting, result_name
 
 RESULTS = Path("benchmarks/results")
 HELDOUT_COUNT = 10_000

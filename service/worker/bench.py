@@ -26,7 +26,7 @@ from mcu_core.types import ProgressUpdate
 from service.errors import FieldViolation, InvalidRequestError
 from service.worker.job import compute_device
 from service.worker.research import ResearchData
-from service.worker.result_names import NamedSetting, result_name
+from service.worker.results import NamedSetting, result_name
 from service.worker.threads import use_threads
 
 DEFAULT_TRAIN_IMAGES = 12_000

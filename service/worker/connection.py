@@ -38,6 +38,7 @@ from service.errors import FieldViolation, InvalidRequestError
 from service.worker.job import compute_device
 from service.worker.manifest_file import require_manifest
 from service.worker.model_store import ModelStore
+from service.worker.results import write_result
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
 
@@ -156,16 +157,20 @@ def choose_forgotten(manifest: Path, share: float, seed: int) -> tuple[str, ...]
 
 def write_connection(connection: Connection, folder: Path, name: str) -> list[Path]:
     """Write a study as `NAME.json`, `NAME.md` and, where matplotlib is installed, `NAME.svg`; return the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / f"{name}.json", folder / f"{name}.md"]
-    written[0].write_text(connection.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    written[1].write_text(connection_page(connection), encoding="utf-8")
+    content = {
+        "json": (connection.model_dump_json(indent=1) + "\n").encode(),
+        "md": connection_page(connection).encode(),
+        **_drawn(connection),
+    }
+    return write_result(folder, name, content)
+
+
+def _drawn(connection: Connection) -> dict[str, bytes]:
     try:
         from mcu_core.connection.figure import draw_connection  # noqa: PLC0415 - an extra of its own
     except ModuleNotFoundError:
-        return written
-    draw_connection(connection, folder / f"{name}.svg")
-    return [*written, folder / f"{name}.svg"]
+        return {}
+    return {"svg": draw_connection(connection)}
 
 
 def _decoded(data: StudyData, threads: int) -> DecodedSamples:

@@ -1,4 +1,3 @@
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -10,15 +9,11 @@ pytest.importorskip("matplotlib", reason="figures need the extra that brings mat
 from mcu_core.connection.figure import PANELS, draw_connection
 
 
-def test_every_panel_is_drawn_and_named(connection: Connection, tmp_path: Path) -> None:
-    draw_connection(connection, tmp_path / "figure.svg")
-    groups = ET.parse(tmp_path / "figure.svg").getroot().iter("{http://www.w3.org/2000/svg}g")
+def test_every_panel_is_drawn_and_named(connection: Connection) -> None:
+    groups = ET.fromstring(draw_connection(connection)).iter("{http://www.w3.org/2000/svg}g")
     axes = [group for group in groups if group.get("id", "").startswith("axes_")]
     assert len(axes) == len(PANELS)
 
 
-def test_the_same_study_gives_the_same_bytes(connection: Connection, tmp_path: Path) -> None:
-    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
-    for path in (first, second):
-        draw_connection(connection, path)
-    assert first.read_bytes() == second.read_bytes()
+def test_the_same_study_gives_the_same_bytes(connection: Connection) -> None:
+    assert draw_connection(connection) == draw_connection(connection)

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from service.worker.result_names import NamedSetting, result_name
+from service.worker.results import NamedSetting, result_name, write_result
 
 
 def test_defaults_are_not_in_a_name() -> None:
@@ -20,3 +22,10 @@ def test_defaults_are_not_in_a_name() -> None:
 )
 def test_what_differs_is_in_the_name_and_makes_a_safe_one(setting: NamedSetting, name: str) -> None:
     assert result_name("table1", setting) == name
+
+
+def test_a_result_is_written_under_its_name_into_a_new_folder(tmp_path: Path) -> None:
+    paths = write_result(tmp_path / "new" / "folder", "table1", {"json": b"{}\n", "md": b"# One\n"})
+    assert [path.relative_to(tmp_path / "new" / "folder").as_posix() for path in paths] == ["table1.json", "table1.md"]
+    assert [path.read_bytes() for path in paths] == [b"{}\n", b"# One\n"]
+    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {"table1.json", "table1.md"}

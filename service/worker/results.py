@@ -1,7 +1,11 @@
-"""Names of results: what differs from the defaults is in them, so that no result takes another one's place."""
+"""Files of results: what differs from the defaults is in their names, so that none takes another one's place."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from mcu_core.whole_files import replacing
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -33,3 +37,20 @@ def _texts(value: object) -> list[str]:
             return [str(part) for part in value]
         case _:
             return [str(value)]
+
+
+def write_result(folder: Path, name: str, content: Mapping[str, bytes]) -> list[Path]:
+    """Write the files of one result, each complete or not at all; return them.
+
+    Args:
+        folder: made where there is none.
+        name: stem of the files.
+        content: by suffix, without the dot.
+    """
+    paths = []
+    for suffix, part in content.items():
+        path = folder / f"{name}.{suffix}"
+        with replacing(path) as file:
+            file.write(part)
+        paths.append(path)
+    return paths
