@@ -8,6 +8,7 @@ from typing import assert_never
 
 import torch
 
+from mcu_core import checkpoint
 from mcu_core.config import (
     AnotherPointRung,
     AscentConfig,
@@ -73,6 +74,8 @@ def run(
     Raises:
         ConfigurationError: `another_point` without a pathway, or without a point that was not tried; `given` without a
             model; an objective without the teacher that it needs.
+        CheckpointError: the model that was given is not the one whose digest the rung names.
+        ArchitectureError: its tensors are not the problem's model's.
         DataError: a sample does not fit the architecture.
         DivergedError: a training diverged.
     """
@@ -191,7 +194,8 @@ def _pre_unlearn(work: _Work, config: PreUnlearningConfig, given: State | None) 
         return unlearn(work.problem, config, rng, runtime=work.runtime, progress=work.progress)
     if given is None:
         raise ConfigurationError(f"the pre-unlearned model {config.digest} of the configuration was not given")
-    return given.to(work.runtime.device)
+    content = checkpoint.to_bytes(given)  # read back, and so checked as if it had come in a file
+    return checkpoint.load(content, work.problem.model, expected_digest=config.digest).to(work.runtime.device)
 
 
 def pathway_name(curve: CurveConfig) -> ModelName:

@@ -14,7 +14,7 @@ class GivenConfig(Setting):
 
     kind: Literal["given"] = "given"
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """SHA-256 of its state as `mcu_core.checkpoint` writes it; a name for the report, not checked."""
+    """SHA-256 of its state as `mcu_core.checkpoint` writes it."""
 
 
 PreUnlearningConfig = Annotated[MethodConfig | GivenConfig, Field(discriminator="kind")]

@@ -23,13 +23,13 @@ from mcu_core.config import (
     SelectionConfig,
     TrainConfig,
 )
-from mcu_core.errors import ConfigurationError
+from mcu_core.errors import ArchitectureError, CheckpointError, ConfigurationError
 from mcu_core.inference import accuracy
-from mcu_core.models import state_of
+from mcu_core.models import initialise, state_of
 from mcu_core.report import ModelName
 from mcu_core.runtime import Runtime
 from mcu_core.types import ImageData, Outcome, PreviousPathway, Problem, ProgressUpdate
-from tests.cases import METHODS, RECIPE, MethodCase, tiny_config, tiny_curve, tiny_sealed, tiny_selection
+from tests.cases import METHODS, RECIPE, TINY, MethodCase, tiny_config, tiny_curve, tiny_sealed, tiny_selection
 
 MCU = McuRung(
     pre_unlearning=NegGradPlusConfig(beta=0.6, train=TrainConfig(epochs=8, learning_rate=0.02, batch_size=40)),
@@ -174,6 +174,19 @@ def test_a_model_that_the_user_brings_can_end_a_pathway(problem: Problem, mcu: O
     assert outcome.pre_unlearned is not None
     assert outcome.pre_unlearned.name is ModelName.GIVEN
     assert all(torch.equal(tensor, brought.params[name]) for name, tensor in outcome.pathway.end.items())
+
+
+def test_another_model_than_the_promised_one_is_refused(problem: Problem, mcu: Outcome) -> None:
+    rung = MCU.model_copy(update={"pre_unlearning": GivenConfig(digest="0" * 64)})
+    with pytest.raises(CheckpointError, match="digest"):
+        pipeline.run(problem, rung, tiny_config(), 5, given=mcu.candidate.state)
+
+
+def test_a_model_of_another_architecture_is_refused(problem: Problem) -> None:
+    deeper = initialise(TINY.model_copy(update={"name": "preresnet14"}), 0)
+    rung = MCU.model_copy(update={"pre_unlearning": GivenConfig(digest=checkpoint.digest(deeper))})
+    with pytest.raises(ArchitectureError):
+        pipeline.run(problem, rung, tiny_config(), 5, given=deeper)
 
 
 def test_a_model_that_was_promised_and_not_brought_is_missed(problem: Problem) -> None:

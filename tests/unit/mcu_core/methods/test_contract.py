@@ -47,6 +47,8 @@ PACED = (
     *(NegTaskVectorConfig, AlignConfig),
 )
 """Methods that a curriculum may pace."""
+TRAINED = tuple(case for case in METHODS if not isinstance(case.config, SsdConfig))
+
 each = pytest.mark.parametrize("case", METHODS, ids=[case.name for case in METHODS])
 
 
@@ -112,12 +114,11 @@ def test_the_configuration_survives_json(case: MethodCase) -> None:
 
 
 @pytest.mark.parametrize("optimiser", list(Optimiser))
-@each
-def test_every_method_runs_with_every_optimiser_and_a_curriculum_where_it_has_one(
+@pytest.mark.parametrize("case", TRAINED, ids=[case.name for case in TRAINED])
+def test_every_method_that_trains_runs_with_every_optimiser_and_a_curriculum_where_it_has_one(
     problem: Problem, runtime: Runtime, case: MethodCase, optimiser: Optimiser
 ) -> None:
-    if isinstance(case.config, SsdConfig):
-        return  # nothing is trained
+    assert not isinstance(case.config, SsdConfig)  # trains nothing
     start = 0.5 if isinstance(case.config, PACED) else 1.0
     changes = {"optimiser": optimiser, "epochs": 2, "learning_rate": 0.002, "curriculum_start": start}
     config = case.config.model_copy(update={"train": case.config.train.model_copy(update=changes)})
