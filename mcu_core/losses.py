@@ -78,9 +78,9 @@ def probability_logit(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return how far a model's answers are from a teacher's.
+    """Return how far each of a model's answers is from a teacher's.
 
-    KL(q_T ‖ p_T) T², mean over rows, with p_T ∝ p^(1/T); T² keeps the gradient's size independent of T
+    KL(q_T ‖ p_T) T², with p_T ∝ p^(1/T); T² keeps the gradient's size independent of T
 
     Args:
         logits: float32 `[N, K]`, of the model.
@@ -88,11 +88,11 @@ def distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         temperature: T > 0.
 
     Returns:
-        A scalar in nats, not negative.
+        `[N]`, in nats, not negative.
 
     Source: Hinton et al., arXiv 1503.02531, section 2.
     """
     # log q_T = log_softmax(log q / T): probabilities stand for logits up to a constant of each row.
     softened = functional.log_softmax(teacher.clamp_min(torch.finfo(torch.float32).tiny).log() / temperature, dim=1)
     answers = functional.log_softmax(logits / temperature, dim=1)
-    return functional.kl_div(answers, softened, reduction="batchmean", log_target=True) * temperature**2
+    return functional.kl_div(answers, softened, reduction="none", log_target=True).sum(dim=1) * temperature**2

@@ -10,7 +10,7 @@ from torch.nn import functional
 from mcu_core.config import BoundedObjectiveConfig, QuantileConfig, ReferenceConfig
 from mcu_core.errors import ConfigurationError
 from mcu_core.inference import logits
-from mcu_core.losses import distillation, label_logit
+from mcu_core.losses import distillation, label_logit, probability_logit
 from mcu_core.runtime import Runtime
 from mcu_core.training import Loss
 from mcu_core.types import Batch, Problem
@@ -58,13 +58,42 @@ def _by_reference(problem: Problem, config: ReferenceConfig, runtime: Runtime) -
             "the objective `reference` needs answers of models that never saw D_f: train references first, or take "
             "the objective `quantile`"
         )
-    teacher = without_classes(problem.teacher.forget, problem.gone_classes).to(runtime.device)
+    answers = without_classes(problem.teacher.forget, problem.gone_classes)
+    score = probability_logit(answers, problem.data.labels[problem.forget]).float().to(runtime.device)
+    answers = answers.to(runtime.device)
 
     def by_reference(outputs: Tensor, batch: Batch) -> Tensor:
-        distance = distillation(outputs[: batch.forget_count], teacher[batch.forget_indices], config.temperature)
+        mixed = outputs[: batch.forget_count], batch.labels[: batch.forget_count]
+        distance = reference_distance(*mixed, answers[batch.forget_indices], score[batch.forget_indices], config)
         return _retain_loss(outputs, batch) + config.weight * batch.forget_weight * distance
 
     return by_reference
+
+
+def reference_distance(
+    outputs: Tensor, labels: Tensor, answers: Tensor, score: Tensor, config: ReferenceConfig
+) -> Tensor:
+    """Return how far some samples are from what a model that never saw them answers.
+
+    mean_i w_i KL(q_i ‖ p_i), w_i = 1 where φ_i > φ_q,i, else u
+
+    With u = 1 this is plain distillation. It also teaches what the reference is sure of, so that D_f stays known while
+    the model loses confidence in what it never saw: the two can still be told apart. With u near 0 a sample that looks
+    unseen is left alone.
+
+    Args:
+        outputs: float32 logits `[n, K]` of the forget rows of one batch.
+        labels: int64 `[n]`.
+        answers: float32 `[n, K]`, probabilities q.
+        score: float32 `[n]`, φ_q of the labels.
+        config: temperature and u (`pull_up`).
+
+    Returns:
+        A scalar in nats, not negative.
+    """
+    with torch.no_grad():
+        weight = torch.where(label_logit(outputs, labels) > score, 1.0, config.pull_up)
+    return (weight * distillation(outputs, answers, config.temperature)).mean()
 
 
 def _retain_loss(outputs: Tensor, batch: Batch) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mcu_core.config.base import Setting
+from mcu_core.config.base import Fraction, Setting
 
 
 class FixedBetaConfig(Setting):
@@ -59,13 +59,16 @@ class QuantileConfig(Setting):
 
 
 class ReferenceConfig(Setting):
-    """L = CE(D_r) + weight * KL(p_ref || p) on D_f, where the reference never saw the sample."""
+    """L = CE(D_r) + weight * w KL(p_ref || p) on D_f, where the reference never saw the sample; w is 1 or `pull_up`."""
 
     kind: Literal["reference"] = "reference"
     weight: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
     """λ."""
     temperature: Annotated[float, Field(ge=0.1, le=100.0)] = 1.0
     """Both distributions are softened by it; the gradient is scaled back by its square."""
+    pull_up: Fraction = 0.1
+    """Weight of the samples whose φ is below the reference's already. 1 is plain distillation, which leaves D_f easier
+    to tell from unseen data: AUC of calibrated φ .54 in place of .52 (Fashion-MNIST, random 10 %, three epochs)."""
 
 
 BoundedObjectiveConfig = Annotated[QuantileConfig | ReferenceConfig, Field(discriminator="kind")]

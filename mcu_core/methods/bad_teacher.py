@@ -92,8 +92,10 @@ def two_teachers(competent: State, incompetent: State, temperature: float, *, ru
         forget = answers(incompetent, batch.images[:count], batch.labels[:count])
         retain = answers(competent, batch.images[count:], batch.labels[count:])
         forget_share = batch.forget_weight * count / rows
-        return (1.0 - count / rows) * distillation(logits[count:], retain, temperature) + forget_share * distillation(
-            logits[:count], forget, temperature
+        kept, gone = (
+            distillation(logits[count:], retain, temperature),
+            distillation(logits[:count], forget, temperature),
         )
+        return (1.0 - count / rows) * kept.mean() + forget_share * gone.mean()
 
     return loss

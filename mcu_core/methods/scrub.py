@@ -107,7 +107,7 @@ def disobedience(problem: Problem, config: ScrubConfig, runtime: Runtime) -> Los
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
             teacher = runtime.forward(network, problem.original.params, problem.original.buffers, batch).softmax(dim=1)
-        divergence = distillation(logits, teacher, config.temperature)
+        divergence = distillation(logits, teacher, config.temperature).mean()
         if batch.forget_count:
             return -divergence
         return config.alpha * divergence + config.gamma * cross_entropy(logits, batch)

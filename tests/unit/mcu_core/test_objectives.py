@@ -9,9 +9,16 @@ from mcu_core.config import AlignConfig, QuantileConfig, ReferenceConfig, TrainC
 from mcu_core.data import MixedBatches
 from mcu_core.errors import ConfigurationError
 from mcu_core.inference import accuracy, logits, reestimate_batchnorm
-from mcu_core.losses import label_logit
+from mcu_core.losses import distillation, label_logit
 from mcu_core.methods import unlearn
-from mcu_core.objectives import GRID, bounded_loss, quantile_distance, validation_quantiles, without_classes
+from mcu_core.objectives import (
+    GRID,
+    bounded_loss,
+    quantile_distance,
+    reference_distance,
+    validation_quantiles,
+    without_classes,
+)
 from mcu_core.runtime import Runtime, stream
 from mcu_core.types import Problem, Teacher
 
@@ -147,6 +154,20 @@ def test_the_teacher_is_asked_about_the_samples_of_the_batch(problem: Problem, r
     outputs[: batch.forget_count] = problem.teacher.forget[batch.forget_indices].log()
     loss = bounded_loss(problem, ReferenceConfig(temperature=2.0), runtime=runtime)
     assert torch.isclose(loss(outputs, batch), loss(outputs, replace(batch, forget_weight=0.0)), atol=1e-6)
+
+
+def test_what_looks_more_unseen_than_the_reference_says_is_pulled_up_by_its_own_weight() -> None:
+    rng = torch.Generator().manual_seed(0)
+    outputs, wanted = torch.randn(40, CLASSES, generator=rng), torch.randn(40, CLASSES, generator=rng)
+    labels = torch.randint(0, CLASSES, (40,), generator=rng)
+    answers, score = wanted.softmax(dim=1), label_logit(wanted, labels)
+    is_above = label_logit(outputs, labels) > score
+    assert 0 < int(is_above.sum()) < 40
+    each = distillation(outputs, answers, 2.0)
+    for pull_up in (0.0, 0.3, 1.0):
+        config = ReferenceConfig(temperature=2.0, pull_up=pull_up)
+        expected = (each[is_above].sum() + pull_up * each[~is_above].sum()) / 40
+        torch.testing.assert_close(reference_distance(outputs, labels, answers, score, config), expected)
 
 
 def test_a_teacher_says_nothing_of_a_class_that_goes_entirely() -> None:
