@@ -10,12 +10,10 @@ not grow with the number of images.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
@@ -27,6 +25,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
+from benchmarks import measure
 from mcu_core import models
 from mcu_core.config import ArchitectureConfig, Augmentation, Precision, TrainConfig
 from mcu_core.data import BatchReader, PlainBatches
@@ -169,11 +168,13 @@ class Training:
         )
 
 
-def measure_waiting(rounds: int, steps: int, device: torch.device, names: list[str]) -> list[Waiting]:
+def measure_waiting(
+    networks: Sequence[tuple[str, int, int]], *, rounds: int, steps: int, device: torch.device
+) -> list[Waiting]:
+    """Train networks, given as those of `NETWORKS`, with every augmentation in turn."""
     trainings = [
         Training(name, size, batch_size, augmentation)
-        for name, size, batch_size in NETWORKS
-        if not names or name in names
+        for name, size, batch_size in networks
         for augmentation in Augmentation
     ]
     for number in range(rounds):
@@ -210,6 +211,7 @@ def write_noise(path: Path, images: int, size: int) -> None:
 
 
 def decode_noise(scratch: Path, images: int, size: int, threads: int) -> Decoding:
+    """Decode the manifest of `write_noise` in this process, open it again and read it once."""
     torch.set_num_threads(1)
     architecture = ArchitectureConfig(name="preresnet20", classes=10, image_size=size, mean=(0.5,) * 3, std=(0.25,) * 3)
     folder, manifest = scratch / "decoded", scratch / "noise.parquet"
@@ -287,7 +289,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    waiting = measure_waiting(options.rounds, options.steps, device, options.networks)
+    networks = [network for network in NETWORKS if not options.networks or network[0] in options.networks]
+    waiting = measure_waiting(networks, rounds=options.rounds, steps=options.steps, device=device)
     decoding = []
     for images in options.images:
         print(f"decoding {images} images", flush=True)
@@ -295,13 +298,8 @@ def main() -> None:
             decoding.append(measure_decoding(images, options.image_size, options.threads, Path(scratch)))
     show(waiting, decoding)
     result = {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "capabilities": sorted(name for name, has in torch.cpu.get_capabilities().items() if has is True),
-            "cores": len(os.sched_getaffinity(0)),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        },
-        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        "environment": measure.environment(),
+        "device": str(device),
         "threads": options.threads,
         "steps": options.steps,
         "waiting": [asdict(one) for one in waiting],

@@ -15,10 +15,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from mcu_core.runtime import processor_name
+
+CPU = torch.device("cpu")
 RESULTS = Path(__file__).parent / "results"
+
+Json = dict[str, Any]
+"""A part of a result: what JSON can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +103,7 @@ def environment() -> dict[str, object]:
     """Return hardware and versions."""
     capabilities = torch.cpu.get_capabilities()
     return {
-        "processor": _processor(),
+        "processor": f"{processor_name(CPU)}, {os.cpu_count()} cores",
         "bfloat16": sorted(name for name in ("amx_bf16", "avx512_bf16") if capabilities.get(name)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
@@ -112,13 +119,6 @@ def write(name: str, result: Mapping[str, object], folder: Path) -> None:
     text = json.dumps({"benchmark": name, "environment": environment(), **result}, indent=2, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "model\t"))]
-    return f"{' '.join(dict.fromkeys(models)) or platform.processor()}, {os.cpu_count()} cores"
 
 
 def _commit() -> str:

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import measure
 from benchmarks.reference_loop import reference_step
-from benchmarks.subjects import subject
+from benchmarks.subjects import CANDIDATES, described, subject
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -29,7 +29,7 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def count(step: Callable[[], object]) -> dict[str, object]:
+def count(step: Callable[[], object]) -> measure.Json:
     """Count the operators of a step that was already run once."""
     step()
     with _Counting() as counting:
@@ -42,6 +42,19 @@ def count(step: Callable[[], object]) -> dict[str, object]:
     }
 
 
+def operators(name: str, batch: int, dtype: torch.dtype) -> measure.Json:
+    """Count the operators of a network's steps on one batch, by candidate; and say which mask the masked one has."""
+    chosen = subject(name, batch, dtype)
+    mask = chosen.mask()
+    return {
+        "mask": described(mask),
+        "mcu_full": count(chosen.mcu(None)),
+        "mcu_masked": count(chosen.mcu(mask.names)),
+        "plain": count(chosen.plain(channels_last=True)),
+        "plain_fused": count(chosen.plain(channels_last=True, fused=True)),
+    }
+
+
 def main() -> None:
     parser = measure.arguments(str(__doc__), rounds=1)
     parser.add_argument("--peer", type=Path, help="checkout of the reference code of arXiv 2505.10859")
@@ -49,16 +62,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     options = parser.parse_args()
     torch.set_num_threads(options.threads[0])
-    rows: dict[str, object] = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        chosen = subject(options.network, options.batch, dtype)
-        kind = str(dtype).removeprefix("torch.")
-        rows[f"mcu_full_{kind}"] = count(chosen.mcu(None))
-        rows[f"mcu_masked_{kind}"] = count(chosen.mcu(chosen.mask().names))
-        rows[f"plain_{kind}"] = count(chosen.plain(channels_last=True))
+    rows = {
+        str(dtype).removeprefix("torch."): operators(options.network, options.batch, dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+    }
     if options.peer is not None:
-        rows["reference_float32"] = count(reference_step(options.peer, options.network, options.batch))
-    measure.write("operators", {"network": options.network, "batch": options.batch, "operators": rows}, options.out)
+        rows["float32"]["reference"] = count(reference_step(options.peer, options.network, options.batch))
+    result = {"network": options.network, "batch": options.batch, "candidates": CANDIDATES, "operators": rows}
+    measure.write("operators", result, options.out)
 
 
 if __name__ == "__main__":

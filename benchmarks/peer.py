@@ -7,37 +7,56 @@ from pathlib import Path
 import torch
 
 from benchmarks import measure
-from benchmarks.fashion import FOLDER, deletion
+from benchmarks.fashion import FOLDER, Deletion, deletion, fashion_mnist
 from benchmarks.reference_loop import reference_step
 from benchmarks.step import SUBJECTS
 from benchmarks.subjects import subject
-from benchmarks.torchunlearn_library import compare
+from benchmarks.torchunlearn_library import EPOCHS, Run, compare, our_runs, their_runs
+from mcu_core.experiments.metrics import compared
 
 
-def against_reference(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Time the step of MCU_β with the full mask; the reference's too where its checkout is given."""
-    rows: list[dict[str, object]] = []
-    for threads in options.threads:
-        torch.set_num_threads(threads)
-        for name, batch in SUBJECTS:
-            candidates: dict[str, Callable[[], object]] = {
-                "mcu_float32": subject(name, batch, torch.float32).mcu(None),
-                "mcu_bfloat16": subject(name, batch, torch.bfloat16).mcu(None),
-            }
-            if options.peer is not None:
-                candidates["reference_float32"] = reference_step(options.peer, name, batch)
-            timings = measure.interleave(candidates, rounds=options.rounds)
-            base = "mcu_float32" if options.peer is None else "reference_float32"
-            rows.append(
-                {
-                    "network": name,
-                    "batch": batch,
-                    "threads": threads,
-                    f"ratios_to_{base}": measure.ratios(timings, base),
-                    "timings": measure.as_json(timings),
-                }
-            )
-    return rows
+def against_reference(name: str, batch: int, peer: Path | None, *, rounds: int) -> measure.Json:
+    """Time the step of MCU_β with the full mask; the reference's too where its checkout is given.
+
+    Args:
+        name: of the network.
+        batch: number of rows.
+        peer: the checkout.
+        rounds: that are timed.
+    """
+    candidates: dict[str, Callable[[], object]] = {
+        "mcu_float32": subject(name, batch, torch.float32).mcu(None),
+        "mcu_bfloat16": subject(name, batch, torch.bfloat16).mcu(None),
+    }
+    if peer is not None:
+        candidates["reference_float32"] = reference_step(peer, name, batch)
+    timings = measure.interleave(candidates, rounds=rounds)
+    base = "mcu_float32" if peer is None else "reference_float32"
+    return {
+        "network": name,
+        "batch": batch,
+        "threads": torch.get_num_threads(),
+        f"ratios_to_{base}": measure.ratios(timings, base),
+        "timings": measure.as_json(timings),
+    }
+
+
+def against_library(case: Deletion, runs: dict[str, Run], *, epochs: int = EPOCHS) -> measure.Json:
+    """Measure what methods leave, the original and the model retrained without D_f."""
+    truth = case.measure(case.retrained(seed=0))
+    return {
+        "retrained": compared(truth),
+        "original": compared(case.measure(case.problem.original)),
+        "methods": compare(case, truth, runs, epochs=epochs),
+    }
+
+
+def _library(options: argparse.Namespace) -> measure.Json:
+    torch.set_num_threads(options.threads[0])
+    samples = fashion_mnist(options.fashion_mnist, images=options.images)
+    case = deletion(samples, network=options.network, images=options.images, seed=0)
+    runs = {**their_runs(case, options.torchunlearn), **our_runs(case)}
+    return {"network": options.network, "images": options.images, **against_library(case, runs)}
 
 
 def main() -> None:
@@ -48,23 +67,17 @@ def main() -> None:
     parser.add_argument("--network", default="preresnet14", help="for torchunlearn")
     parser.add_argument("--images", type=int, default=3000, help="for torchunlearn: training images")
     options = parser.parse_args()
-    result: dict[str, object] = {"reference": "not given (--peer), so only our own steps are timed"}
-    if options.peer is not None:
-        result["reference"] = "TIML-Group/Mode-Connectivity-Unlearning"
-    result["steps"] = against_reference(options) if options.rounds else []
-    if options.torchunlearn is None:
-        result["torchunlearn"] = "not given (--torchunlearn)"
-    else:
-        torch.set_num_threads(options.threads[0])
-        case = deletion(options.fashion_mnist, network=options.network, images=options.images, seed=0)
-        truth = case.metrics(case.retrained(seed=0))
-        result["torchunlearn"] = {
-            "network": options.network,
-            "images": options.images,
-            "retrained": truth,
-            "original": case.metrics(case.problem.original),
-            "methods": compare(case, truth, options.torchunlearn),
-        }
+    steps = []
+    for threads in options.threads if options.rounds else []:
+        torch.set_num_threads(threads)
+        steps += [against_reference(name, batch, options.peer, rounds=options.rounds) for name, batch in SUBJECTS]
+    result = {
+        "reference": "not given (--peer), so only our own steps are timed"
+        if options.peer is None
+        else "TIML-Group/Mode-Connectivity-Unlearning",
+        "steps": steps,
+        "torchunlearn": "not given (--torchunlearn)" if options.torchunlearn is None else _library(options),
+    }
     measure.write("peer", result, options.out)
 
 

@@ -3,10 +3,46 @@
 import torch
 
 from benchmarks import measure
-from benchmarks.subjects import subject
+from benchmarks.subjects import CANDIDATES, described, subject
 
 SUBJECTS = (("preresnet20", 128), ("preresnet110", 32))
 PRECISIONS = (torch.float32, torch.bfloat16)
+
+
+def compare(name: str, batch: int, dtype: torch.dtype, *, rounds: int) -> measure.Json:
+    """Time the steps of one network on one batch.
+
+    Args:
+        name: of the network.
+        batch: number of rows.
+        dtype: of the forward pass.
+        rounds: that are timed.
+
+    Returns:
+        The mask, the ratios to both plain steps in channels_last, and the timings.
+    """
+    chosen = subject(name, batch, dtype)
+    mask = chosen.mask()
+    timings = measure.interleave(
+        {
+            "plain_contiguous": chosen.plain(channels_last=False),
+            "plain": chosen.plain(channels_last=True),
+            "plain_fused": chosen.plain(channels_last=True, fused=True),
+            "mcu_full": chosen.mcu(None),
+            "mcu_masked": chosen.mcu(mask.names),
+        },
+        rounds=rounds,
+    )
+    return {
+        "network": name,
+        "batch": batch,
+        "precision": str(dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "mask": described(mask),
+        "ratios_to_plain": measure.ratios(timings, "plain"),
+        "ratios_to_plain_fused": measure.ratios(timings, "plain_fused"),
+        "timings": measure.as_json(timings),
+    }
 
 
 def main() -> None:
@@ -14,32 +50,8 @@ def main() -> None:
     rows = []
     for threads in options.threads:
         torch.set_num_threads(threads)
-        for name, batch in SUBJECTS:
-            for dtype in PRECISIONS:
-                chosen = subject(name, batch, dtype)
-                mask = chosen.mask()
-                timings = measure.interleave(
-                    {
-                        "plain_contiguous": chosen.plain(channels_last=False),
-                        "plain": chosen.plain(channels_last=True),
-                        "mcu_full": chosen.mcu(None),
-                        "mcu_masked": chosen.mcu(mask.names),
-                    },
-                    rounds=options.rounds,
-                )
-                rows.append(
-                    {
-                        "network": name,
-                        "batch": batch,
-                        "precision": str(dtype).removeprefix("torch."),
-                        "threads": threads,
-                        "mask_share": mask.share,
-                        "mask_tensors": len(mask.names),
-                        "ratios_to_plain_channels_last": measure.ratios(timings, "plain"),
-                        "timings": measure.as_json(timings),
-                    }
-                )
-    measure.write("step", {"rows": rows}, options.out)
+        rows += [compare(name, batch, dtype, rounds=options.rounds) for name, batch in SUBJECTS for dtype in PRECISIONS]
+    measure.write("step", {"candidates": CANDIDATES, "rows": rows}, options.out)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.measure import CPU, Json
 from mcu_core import models
 from mcu_core.config import AdaptiveBetaConfig, ArchitectureConfig, MaskConfig, MaskMode, TrainConfig
 from mcu_core.connectivity.beta import Penalty
@@ -24,7 +25,16 @@ FORGET_SHARE = 0.18
 """Of a batch: D_f is a tenth of the training split and half of D_r is read, so .1 / (.1 + .45)."""
 TRAIN = TrainConfig(epochs=1, learning_rate=1e-3, weight_decay=0.0)
 """A rate at which random labels do not diverge."""
-CPU = torch.device("cpu")
+MASK = MaskConfig(mode=MaskMode.SEQUENTIAL, keep=0.5, exclude=0.1, least_tensors=1)
+"""Of the masked step."""
+CANDIDATES = {
+    "plain_contiguous": "cross-entropy, torch's SGD with its default loop over tensors",
+    "plain": "the same, channels_last",
+    "plain_fused": "the same, channels_last, torch's SGD with fused=True as MCU's is",
+    "mcu_full": "MCU_β with an adaptive β, every tensor moves",
+    "mcu_masked": "the same, only the tensors of the mask move",
+}
+"""What the names of the steps mean."""
 
 Step = Callable[[], object]
 
@@ -38,14 +48,21 @@ class Subject:
     start: State
     end: Params
 
-    def plain(self, *, channels_last: bool) -> Step:
-        """Return a step of torch's own SGD over a plain module, as anybody would write it."""
+    def plain(self, *, channels_last: bool, fused: bool = False) -> Step:
+        """Return a step of torch's own SGD over a plain module, as anybody would write it.
+
+        Args:
+            channels_last: layout of the weights and images in memory.
+            fused: one kernel updates each tensor; otherwise torch's default.
+        """
         network = self.runtime.network().train()
         network.load_state_dict({**self.start.params, **self.start.buffers})
         layout = torch.channels_last if channels_last else torch.contiguous_format
         network.to(memory_format=layout)
         images, labels = self.batch.images.contiguous(memory_format=layout), self.batch.labels
-        optimiser = torch.optim.SGD(network.parameters(), lr=TRAIN.learning_rate, momentum=TRAIN.momentum)
+        optimiser = torch.optim.SGD(
+            network.parameters(), lr=TRAIN.learning_rate, momentum=TRAIN.momentum, fused=True if fused else None
+        )
 
         def step() -> None:
             optimiser.zero_grad()
@@ -65,21 +82,27 @@ class Subject:
             ascent(penalty),
             TRAIN,
             mask=mask,
+            penalty=None,
             placement=Curve(original=self.start.params, end=self.end, positions=positions),
         )
         return lambda: descent.step(self.batch, TRAIN.learning_rate)
 
     def mask(self) -> TensorMask:
-        """Return MCU's mask with k = .5 and k_r = .1 as the gradients of this network's random data have it."""
+        """Return `MASK` as the gradients of this network's random data have it."""
         count = len(self.batch.labels)
         rows = torch.arange(count)
         forget, retain = (
             gradient_scores(mean_gradient(self.runtime, self.start, part, phase=Phase.MASK))
             for part in (rows[: self.batch.forget_count], rows[self.batch.forget_count :])
         )
-        config = MaskConfig(mode=MaskMode.SEQUENTIAL, keep=0.5, exclude=0.1, least_tensors=1)
         rng = torch.Generator().manual_seed(0)
-        return select_tensors(element_counts(self.start.params), retain, forget, config, rng)
+        return select_tensors(element_counts(self.start.params), retain, forget, MASK, rng)
+
+
+def described(mask: TensorMask) -> Json:
+    """Return which mask it is, for a result."""
+    asked = MASK.model_dump(mode="json", include={"mode", "keep", "exclude"})
+    return {**asked, "share": mask.share, "tensors": len(mask.names), "note": mask.note}
 
 
 def subject(name: str, rows: int, dtype: torch.dtype) -> Subject:

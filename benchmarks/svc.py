@@ -1,6 +1,6 @@
 """SalUn's SVC attack on merged points against the same attack on raw ones, on confidences of a real model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from sklearn.svm import SVC
 
 from benchmarks import measure
-from benchmarks.fashion import FOLDER, deletion
+from benchmarks.fashion import FOLDER, Deletion, deletion, fashion_mnist
 from mcu_core.audit.membership import Confidences, fit_svc
 
 
@@ -18,6 +18,51 @@ def fit_raw(members: Confidences, nonmembers: Confidences) -> SVC:
     return SVC(C=3.0, gamma="auto", kernel="rbf").fit(points, np.repeat([1, 0], [len(members), len(nonmembers)]))
 
 
+def compare(case: Deletion, count: int, *, threads: Sequence[int], rounds: int) -> measure.Json:
+    """Fit both attacks on the original's confidences.
+
+    Args:
+        case: the problem with its original.
+        count: most members, and as many non-members.
+        threads: numbers of threads to measure with.
+        rounds: that are timed.
+
+    Returns:
+        How many distinct points there are, the share of equal decisions by group, and the timings.
+    """
+    problem = case.problem
+    heldout = torch.cat([problem.validation, problem.test])
+    parts = (problem.retain[:count], heldout[:count], case.rows.sealed, problem.forget)
+    members, nonmembers, sealed, forget = (case.confidences(problem.original, part) for part in parts)
+    fits: dict[str, Callable[[], SVC]] = {
+        "raw": lambda: fit_raw(members, nonmembers),
+        "merged": lambda: fit_svc(members, nonmembers),
+    }
+    rows = []
+    for number in threads:
+        torch.set_num_threads(number)
+        timings = measure.interleave(fits, rounds=rounds, warm_up=1)
+        rows.append(
+            {
+                "threads": number,
+                "ratios_to_merged": measure.ratios(timings, "merged"),
+                "timings": measure.as_json(timings),
+            }
+        )
+    raw, merged = (fit() for fit in fits.values())
+    groups = {"forget": forget, "sealed": sealed, "members": members, "non-members": nonmembers}
+    return {
+        "members": len(members),
+        "nonmembers": len(nonmembers),
+        "distinct_points": sum(len(np.unique(np.round(part, 4))) for part in (members, nonmembers)),
+        "share_of_equal_decisions": {
+            name: float(np.mean(raw.predict(queries[:, None]) == merged.predict(queries[:, None])))
+            for name, queries in groups.items()
+        },
+        "rows": rows,
+    }
+
+
 def main() -> None:
     parser = measure.arguments(str(__doc__), rounds=5)
     parser.add_argument("--fashion-mnist", type=Path, default=FOLDER, help="folder of its idx files")
@@ -25,45 +70,11 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000, help="members, and as many non-members")
     options = parser.parse_args()
     torch.set_num_threads(options.threads[0])
-    case = deletion(options.fashion_mnist, network=options.network, images=options.samples * 10 // 9 + 10, seed=0)
-    original = case.problem.original
-    heldout = torch.cat([case.problem.validation, case.problem.test])
-    members, nonmembers, sealed, forget = (
-        case.confidences(original, rows)
-        for rows in (
-            case.problem.retain[: options.samples],
-            heldout[: options.samples],
-            case.sealed,
-            case.problem.forget,
-        )
-    )
-    fits: dict[str, Callable[[], SVC]] = {
-        "raw": lambda: fit_raw(members, nonmembers),
-        "merged": lambda: fit_svc(members, nonmembers),
-    }
-    rows = []
-    for threads in options.threads:
-        torch.set_num_threads(threads)
-        timings = measure.interleave(fits, rounds=options.rounds, warm_up=1)
-        rows.append(
-            {
-                "threads": threads,
-                "ratios_to_merged": measure.ratios(timings, "merged"),
-                "timings": measure.as_json(timings),
-            }
-        )
-    equal = {}
-    for name, queries in {"forget": forget, "sealed": sealed, "members": members, "non-members": nonmembers}.items():
-        answers = [fit().predict(queries[:, None]) for fit in fits.values()]
-        equal[name] = float(np.mean(answers[0] == answers[1]))
-    result = {
-        "network": options.network,
-        "samples": options.samples,
-        "distinct_points": sum(len(np.unique(np.round(part, 4))) for part in (members, nonmembers)),
-        "share_of_equal_decisions": equal,
-        "rows": rows,
-    }
-    measure.write("svc", result, options.out)
+    images = options.samples * 10 // 9 + 10
+    samples = fashion_mnist(options.fashion_mnist, images=images)
+    case = deletion(samples, network=options.network, images=images, seed=0)
+    result = compare(case, options.samples, threads=options.threads, rounds=options.rounds)
+    measure.write("svc", {"network": options.network, **result}, options.out)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import copy
 import hashlib
 import math
+import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +114,22 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
     return False
+
+
+def processor_name(device: torch.device) -> str:
+    """Return the model of what computes, for people; of a CPU also the instructions that torch uses there.
+
+    A CPU is named by Linux alone; elsewhere its architecture stands in.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    fields = (line.partition(":") for line in lines)
+    names = dict.fromkeys(value.strip() for name, _, value in fields if name.strip() == "model name")
+    return f"{' '.join(names) or platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def stream(seed: int, purpose: str) -> torch.Generator:

@@ -31,7 +31,7 @@ from mcu_core.report import (
     References,
     WeightChange,
 )
-from mcu_core.runtime import Runtime, runtime_of, stream
+from mcu_core.runtime import Runtime, processor_name, runtime_of, stream
 from mcu_core.types import (
     Outcome,
     Params,
@@ -256,11 +256,10 @@ def environment(runtime: Runtime) -> Environment:
     """Return what computes: versions, device, processor, threads and the arithmetic of training."""
     packages = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")
     device = runtime.device
-    on_cpu = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return Environment(
         versions={"python": platform.python_version(), **{package: version(package) for package in packages}},
         device=str(device),
-        processor=torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
+        processor=processor_name(device),
         threads=torch.get_num_threads(),
         precision=str(runtime.dtype).removeprefix("torch."),
     )

@@ -1,11 +1,13 @@
+import platform
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from mcu_core.config import Precision
 from mcu_core.models import state_of
-from mcu_core.runtime import Runtime, resolve_precision, stream
+from mcu_core.runtime import Runtime, processor_name, resolve_precision, stream
 
 CPU = torch.device("cpu")
 
@@ -29,6 +31,20 @@ def test_bfloat16_is_chosen_where_the_processor_computes_in_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert resolve_precision(Precision.AUTO, CPU) == expected
+
+
+def test_equal_cores_are_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = "model\t\t: 2\nmodel name\t: Abacus 9\nflags\t: add\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: core + core)
+    assert processor_name(CPU) == f"Abacus 9 ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def test_the_architecture_stands_in_for_a_processor_that_nobody_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, encoding: str) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert processor_name(CPU) == f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def test_a_purpose_has_its_own_stream() -> None:
