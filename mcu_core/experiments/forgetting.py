@@ -30,9 +30,10 @@ from mcu_core.experiments.tables import ADAPTIVE, ORIGINAL, RETRAINED, Row
 TEACHERS, AUDITORS, JUDGES = 101, 202, 303
 """Seeds of the families: one teaches, one audits, one says what is hard."""
 BY_SCORES = SelectionConfig(criterion=Criterion.DISTRIBUTION, sweep=False)
-FORGET_SHARE, RETAIN_SHARE = 0.5, 0.5
-"""Of D_f in the rows of a batch, and of D_r in an epoch: D_f is seen four to five times an epoch, and an epoch costs as
-much as one over all of D_r."""
+FORGET_SHARE = 0.5
+"""Of D_f in the rows of a batch: seen four to five times while half of D_r is seen once."""
+RETAIN_SHARE, CURVE_RETAIN_SHARE = 0.5, 0.2
+"""Of D_r in an epoch. Two epochs without a curve cost two of retraining, one of the curve .4, the choice of t .6."""
 
 
 def family(study: Study, seed: int) -> ReferenceFamilyConfig:
@@ -60,12 +61,12 @@ def deletion_of_study(study: Study) -> Deletion:
 
 def aligned(study: Study, objective: QuantileConfig | ReferenceConfig) -> AlignConfig:
     """Return the objective without a curve."""
-    train = study.train(TrainConfig(epochs=2, learning_rate=0.02, schedule=Schedule.COSINE))
+    train = study.train(TrainConfig(epochs=2, learning_rate=0.03, schedule=Schedule.COSINE))
     return AlignConfig(objective=objective, forget_share=FORGET_SHARE, retain_share=RETAIN_SHARE, train=train)
 
 
 def bent(study: Study, objective: ObjectiveConfig) -> CurveConfig:
-    """Return the curve of an objective: every tensor, on half of D_r."""
+    """Return the curve of an objective, over every tensor."""
     train = TrainConfig(epochs=1, learning_rate=0.02, weight_decay=0.0, schedule=Schedule.COSINE)
     epochs = study.curve_epochs or train.epochs
     return CurveConfig(
@@ -73,7 +74,7 @@ def bent(study: Study, objective: ObjectiveConfig) -> CurveConfig:
         mask=MaskConfig(mode=MaskMode.FULL),
         objective=objective,
         forget_share=FORGET_SHARE,
-        retain_share=RETAIN_SHARE,
+        retain_share=CURVE_RETAIN_SHARE,
     )
 
 

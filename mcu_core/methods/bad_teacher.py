@@ -92,10 +92,8 @@ def two_teachers(competent: State, incompetent: State, temperature: float, *, ru
         forget = answers(incompetent, batch.images[:count], batch.labels[:count])
         retain = answers(competent, batch.images[count:], batch.labels[count:])
         forget_share = batch.forget_weight * count / rows
-        kept, gone = (
-            distillation(logits[count:], retain, temperature),
-            distillation(logits[:count], forget, temperature),
-        )
-        return (1.0 - count / rows) * kept.mean() + forget_share * gone.mean()
+        gone = distillation(logits[:count], forget, temperature).mean()
+        kept = distillation(logits[count:], retain, temperature).mean()
+        return (1.0 - count / rows) * kept + forget_share * gone
 
     return loss
