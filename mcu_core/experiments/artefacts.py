@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from mcu_core.experiments.ablation import ablation_rows
 from mcu_core.experiments.cells import Cell, cell_digest
 from mcu_core.experiments.figures import draw_figure
 from mcu_core.experiments.forgetting import AUDITORS, audited_cells, family, forgetting_rows
@@ -20,6 +21,7 @@ class Artefact(StrEnum):
     TABLE1 = "table1"
     TABLE2 = "table2"
     TABLE3 = "table3"
+    ABLATION = "ablation"
     FORGETTING = "forgetting"
     FIGURE2 = "figure2"
     FIGURE3 = "figure3"
@@ -31,11 +33,12 @@ class Artefact(StrEnum):
     FIGURE9 = "figure9"
 
 
-_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3, Artefact.FORGETTING)
+_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3, Artefact.ABLATION, Artefact.FORGETTING)
 _TITLES = {
     Artefact.TABLE1: "Table 1: six pre-unlearning methods with and without MCU_β, random deletion",
     Artefact.TABLE2: "Table 2: random deletion",
     Artefact.TABLE3: "Table 3: class-wise deletion",
+    Artefact.ABLATION: "Ablation: what each setting of MCU_β is worth, random deletion",
     Artefact.FORGETTING: "Forgetting that an audit accepts",
 }
 _READING = (
@@ -117,6 +120,8 @@ def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
             return table_rows(study, study.random, per_method=False)
         case Artefact.TABLE3:
             return table_rows(study, study.whole_class, per_method=False)
+        case Artefact.ABLATION:
+            return ablation_rows(study)
         case Artefact.FORGETTING:
             return forgetting_rows(study)
         case _:

@@ -1,0 +1,95 @@
+"""What each of the paper's settings of MCU_β is worth: one changed at a time, and all changes that pay together."""
+
+from mcu_core.config import (
+    AdaptiveBetaConfig,
+    AscentConfig,
+    BetaRule,
+    CurveConfig,
+    MaskConfig,
+    MethodConfig,
+    NegGradPlusConfig,
+    QuantileConfig,
+    Schedule,
+    SelectionConfig,
+    Setting,
+    TrainConfig,
+)
+from mcu_core.experiments.cells import PathwayCell, RetrainedCell, UnlearnedCell, UntouchedCell
+from mcu_core.experiments.paper import Study, neggrad_plus
+from mcu_core.experiments.tables import ORIGINAL, RETRAINED, Row
+
+SMOOTHING = 0.9
+"""Of the running accuracies that β is decided by: about ten batches."""
+HALF_EPOCHS = 5
+"""Of the curve, in place of the paper's ten."""
+WIDE = SelectionConfig(window_start=0.25)
+"""Four points over three quarters of the pathway, where the paper's four lie in its last quarter."""
+LONG, SHORT = "NegGrad+", "NegGrad+, 2 epochs"
+"""Rows of the two θ_p."""
+
+
+class Variation(Setting):
+    """One way to change MCU_β; what is not named stays as the paper has it."""
+
+    name: str
+    curve: CurveConfig = CurveConfig()
+    selection: SelectionConfig = SelectionConfig()
+    end: str = LONG
+    """The row of θ_p."""
+
+
+def variations() -> tuple[Variation, ...]:
+    """Return what is tried, the paper's own settings first."""
+    smooth = AscentConfig(beta=AdaptiveBetaConfig(smoothing=SMOOTHING))
+    intended = AscentConfig(beta=AdaptiveBetaConfig(rule=BetaRule.INTENDED))
+    train = CurveConfig().train
+    fewer = train.model_copy(update={"epochs": HALF_EPOCHS})
+    falling = train.model_copy(update={"schedule": Schedule.COSINE})
+    both = fewer.model_copy(update={"schedule": Schedule.COSINE})
+    return (
+        Variation(name="MCU_β"),
+        Variation(name="few tensors", curve=CurveConfig(mask=MaskConfig(least_tensors=1))),
+        Variation(name="β by running accuracies", curve=CurveConfig(objective=smooth)),
+        Variation(name="β as intended", curve=CurveConfig(objective=intended)),
+        Variation(name="rate falling to 0", curve=CurveConfig(train=falling)),
+        Variation(name="5 epochs", curve=CurveConfig(train=fewer)),
+        Variation(name="t from .25", selection=WIDE),
+        Variation(name="θ_p of 2 epochs", end=SHORT),
+        Variation(name="the five together", curve=CurveConfig(objective=smooth, train=both), selection=WIDE, end=SHORT),
+        Variation(
+            name="quantile", curve=CurveConfig(objective=QuantileConfig(), train=both), selection=WIDE, end=SHORT
+        ),
+    )
+
+
+def short_neggrad_plus(study: Study) -> NegGradPlusConfig:
+    """Return NegGrad+ of two epochs whose learning rate falls to zero."""
+    train = TrainConfig(epochs=2, learning_rate=0.01, schedule=Schedule.COSINE)
+    return NegGradPlusConfig(train=study.train(train))
+
+
+def ablation_rows(study: Study) -> tuple[Row, ...]:
+    """Return the rows of the ablation: both θ_p, then a pathway to one of them with each variation."""
+    deletion = study.random
+    worlds = [study.world(seed) for seed in study.seeds]
+    ends: dict[str, MethodConfig] = {LONG: neggrad_plus(study), SHORT: short_neggrad_plus(study)}
+    rows = [
+        Row(name=ORIGINAL, cells=tuple(UntouchedCell(world=world, deletion=deletion) for world in worlds)),
+        Row(name=RETRAINED, cells=tuple(RetrainedCell(world=world, deletion=deletion) for world in worlds)),
+    ]
+    for name, method in ends.items():
+        cells = tuple(UnlearnedCell(world=world, deletion=deletion, method=method) for world in worlds)
+        rows.append(Row(name=name, cells=cells))
+    for variation in variations():
+        pathways = tuple(
+            PathwayCell(
+                world=world,
+                deletion=deletion,
+                method=ends[variation.end],
+                curve=study.curve(deletion, variation.curve),
+                selection=variation.selection,
+            )
+            for world in worlds
+        )
+        rows.append(Row(name=variation.name, cells=pathways, rests_on=variation.end))
+    return tuple(rows)
