@@ -37,7 +37,8 @@ def choose_point(measure: Measure, references: References, config: SelectionConf
     The window and the optimum interpolated from it are `points` + 1 evaluations, of which t = 1 is the pre-unlearned
     model itself; each window further to the left adds as many less one. The sweep is extra and optional.
 
-    BALANCED looks in the window alone, as the paper does; the other policies look at every measured point.
+    BALANCED looks in the window, as the paper does, and to the left of it as `align_in_window` does; the other policies
+    look at every measured point.
 
     Args:
         measure: of the pathway.

@@ -221,8 +221,8 @@ def state_on_pathway(
 def choose(sweep: path_sweep.Sweep, references: References, config: SelectionConfig) -> Choice:
     """Choose a point.
 
-    The balanced choice looks into the window alone, so nothing is measured outside it: the drawing of the effective
-    region is a cell of its own. The other policies read the whole pathway.
+    The balanced choice needs no sweep, so none is measured: the drawing of the effective region is a cell of its own.
+    The other policies read the whole pathway.
     """
     whole = config.policy is not PointPolicy.BALANCED
     return choose_point(sweep.measure, references, config.model_copy(update={"sweep": whole}))

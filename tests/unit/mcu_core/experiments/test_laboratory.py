@@ -31,7 +31,7 @@ from mcu_core.inference import accuracy, logits
 from mcu_core.losses import label_logit
 from mcu_core.types import ProgressUpdate
 from tests.cases import tiny_runtime
-from tests.studies import tiny_pathway, tiny_samples, tiny_sweep
+from tests.studies import OFFICIAL_TRAIN, tiny_pathway, tiny_samples, tiny_sweep
 
 
 class Diary:
@@ -165,11 +165,15 @@ def test_a_sweep_begins_at_the_original_and_ends_at_the_pre_unlearned_model(fini
     assert [point.t for point in sweep.points] == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def test_the_choice_of_t_stays_in_the_window_and_costs_no_sweep(finished: Path) -> None:
+def test_the_choice_of_t_costs_what_it_evaluates_and_no_sweep(finished: Path) -> None:
     record = read(finished, tiny_pathway())
     assert record.chosen is not None
-    assert len(record.chosen.evaluated) <= 8
-    assert record.chosen.t in {point.t for point in record.chosen.evaluated}
+    evaluated = record.chosen.evaluated
+    assert record.chosen.t in {point.t for point in evaluated}
+    validation = round(0.1 * (len(tiny_samples().data.labels) - OFFICIAL_TRAIN))
+    images_of_a_point = 10 + 40 + validation  # D_f, of D_r, D_v
+    statistics = 40 * (len(evaluated) + 1)  # once more for the model that is chosen
+    assert record.costs["select"].evaluated == images_of_a_point * len(evaluated) + statistics
 
 
 def test_costs_count_every_image_of_a_training(finished: Path) -> None:
