@@ -12,6 +12,7 @@ from mcu_core.experiments.markdown import audit_table, divergences, paper_table,
 from mcu_core.experiments.metrics import RETAIN_IMAGES, TAIL_FORGET, TAIL_NONMEMBERS
 from mcu_core.experiments.panels import Figure, figure_cells, figure_markdown, figure_numbers
 from mcu_core.experiments.paper import Study
+from mcu_core.experiments.rivals import rival_rows
 from mcu_core.experiments.setup import WholeClass
 from mcu_core.experiments.tables import Records, Row, summarise, table_rows
 
@@ -23,6 +24,7 @@ class Artefact(StrEnum):
     TABLE2 = "table2"
     TABLE3 = "table3"
     FORGETTING = "forgetting"
+    RIVALS = "rivals"
     FIGURE2 = "figure2"
     FIGURE3 = "figure3"
     FIGURE4 = "figure4"
@@ -33,12 +35,13 @@ class Artefact(StrEnum):
     FIGURE9 = "figure9"
 
 
-_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3, Artefact.FORGETTING)
+_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3, Artefact.FORGETTING, Artefact.RIVALS)
 _TITLES = {
     Artefact.TABLE1: "Table 1: six pre-unlearning methods with and without MCU_β, random deletion",
     Artefact.TABLE2: "Table 2: random deletion",
     Artefact.TABLE3: "Table 3: class-wise deletion",
     Artefact.FORGETTING: "Forgetting that an audit accepts",
+    Artefact.RIVALS: "Rivals from other papers beside NegGrad+ and its pathway, random deletion",
 }
 _SHARED = " These are the same in every seed: ± is over trainings, not over what is forgotten."
 _READING = (
@@ -73,7 +76,7 @@ def cells_of(artefact: Artefact, study: Study) -> tuple[Cell, ...]:
     """Return the cells whose records an artefact is made of, one seed after the other.
 
     Raises:
-        ConfigurationError: a figure of several seeds.
+        ConfigurationError: a figure of several seeds, or `rivals` with a share that SSD cannot forget.
     """
     if not is_table(artefact):
         return figure_cells(Figure(artefact.value), study)
@@ -129,6 +132,8 @@ def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
             return table_rows(study, study.whole_class, per_method=False)
         case Artefact.FORGETTING:
             return forgetting_rows(study)
+        case Artefact.RIVALS:
+            return rival_rows(study)
         case _:
             raise RuntimeError(f"{artefact} is no table")
 

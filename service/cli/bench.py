@@ -32,7 +32,7 @@ def bench(
     artefact: Annotated[
         str,
         typer.Argument(
-            help="`table1`, `table2` (random), `table3` (class-wise), `figure2` to `figure9`, or `forgetting`."
+            help="`table1`, `table2` (random), `table3` (class-wise), `figure2` to `figure9`, `forgetting`, `rivals`."
         ),
     ],
     data: Annotated[
