@@ -78,13 +78,22 @@ def tiny_sweep(seed: int = 0) -> SweepCell:
 
 
 def metrics_of(
-    *, unlearning: float, retain: float, test: float, attack: float, class_unlearning: float | None = None
+    *,
+    unlearning: float,
+    retain: float,
+    test: float,
+    attack: float,
+    class_unlearning: float | None = None,
+    forget: int = 100,
+    nonmembers: int = 2000,
 ) -> Metrics:
     """Return chosen rates with an audit that finds nothing."""
-    auc = AucEstimate(value=0.5, low=0.45, high=0.55, p_value=0.9, forget_count=100, nonmember_count=100, method="none")
+    auc = AucEstimate(
+        value=0.5, low=0.45, high=0.55, p_value=0.9, forget_count=forget, nonmember_count=nonmembers, method="none"
+    )
     upper, lower = (
         TailTest(
-            side=side, level=0.01, threshold=0.0, forget_count=100, beyond=1, share=0.01, p_value=0.5
+            side=side, level=0.01, threshold=0.0, forget_count=forget, beyond=1, share=0.01, p_value=0.5
         )
         for side in ("upper", "lower")
     )  # fmt: skip
@@ -129,7 +138,7 @@ def record_of(cell: Cell) -> CellRecord:
         case ReferenceCell():
             return CellRecord(cell=cell, environment=ENVIRONMENT, costs=costs)
         case AuditedCell():
-            return CellRecord(cell=cell, environment=ENVIRONMENT, calibrated=truth.auc)
+            return CellRecord(cell=cell, environment=ENVIRONMENT, calibrated=truth.auc, calibrated_tails=truth.tails)
         case SweepCell():
             return CellRecord(cell=cell, environment=ENVIRONMENT, sweep=sweep_of(cell.points))
         case _:

@@ -19,6 +19,7 @@ from mcu_core.config.base import (
 )
 from mcu_core.config.connection import ConnectionConfig
 from mcu_core.config.methods import (
+    BENCH_EPOCHS,
     AlignConfig,
     BadTeacherConfig,
     FinetuneConfig,
@@ -68,6 +69,7 @@ from mcu_core.config.run import (
 )
 
 __all__ = [
+    "BENCH_EPOCHS",
     "AdaptiveBetaConfig",
     "AlignConfig",
     "AnotherPointRung",

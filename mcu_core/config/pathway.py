@@ -60,7 +60,7 @@ class PointPolicy(StrEnum):
     BALANCED = "balanced"
     """Smallest alignment gap: the paper's optimum."""
     PRIVACY_FIRST = "privacy_first"
-    """Lowest accuracy on D_f among the points whose utility stays in bounds."""
+    """Accuracy on D_f nearest to A_v among the points whose utility stays in bounds."""
     UTILITY_FIRST = "utility_first"
     """Highest accuracy on D_r among the points of the effective region."""
 

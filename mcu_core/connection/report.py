@@ -92,17 +92,6 @@ class PathReport(Part):
     seconds: float
     """Wall time of fitting and measuring."""
 
-    def summary(self, quantity: str) -> Summary:
-        """Return the summary of a quantity.
-
-        Raises:
-            KeyError: there is none.
-        """
-        for summary in self.summaries:
-            if summary.quantity == quantity:
-                return summary
-        raise KeyError(quantity)
-
 
 class End(Part):
     """One of the two models."""

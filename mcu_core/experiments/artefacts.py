@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from mcu_core.config import SelectionConfig
 from mcu_core.experiments.ablation import ablation_rows
 from mcu_core.experiments.cells import Cell, cell_digest
 from mcu_core.experiments.figures import draw_figure
 from mcu_core.experiments.forgetting import AUDITORS, audited_cells, family, forgetting_rows
-from mcu_core.experiments.markdown import audit_table, paper_table, reduction_table
+from mcu_core.experiments.markdown import audit_table, divergences, paper_table, pathway_notes, reduction_table
+from mcu_core.experiments.metrics import RETAIN_IMAGES, TAIL_FORGET, TAIL_NONMEMBERS
 from mcu_core.experiments.panels import Figure, figure_cells, figure_markdown, figure_numbers
 from mcu_core.experiments.paper import Study
+from mcu_core.experiments.rivals import rival_rows
 from mcu_core.experiments.setup import WholeClass
 from mcu_core.experiments.tables import Records, Row, summarise, table_rows
 
@@ -23,6 +26,7 @@ class Artefact(StrEnum):
     TABLE3 = "table3"
     ABLATION = "ablation"
     FORGETTING = "forgetting"
+    RIVALS = "rivals"
     FIGURE2 = "figure2"
     FIGURE3 = "figure3"
     FIGURE4 = "figure4"
@@ -33,19 +37,28 @@ class Artefact(StrEnum):
     FIGURE9 = "figure9"
 
 
-_TABLES = (Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3, Artefact.ABLATION, Artefact.FORGETTING)
+_TABLES = (
+    *(Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3),
+    *(Artefact.ABLATION, Artefact.FORGETTING, Artefact.RIVALS),
+)
 _TITLES = {
     Artefact.TABLE1: "Table 1: six pre-unlearning methods with and without MCU_β, random deletion",
     Artefact.TABLE2: "Table 2: random deletion",
     Artefact.TABLE3: "Table 3: class-wise deletion",
     Artefact.ABLATION: "Ablation: what each setting of MCU_β is worth, random deletion",
     Artefact.FORGETTING: "Forgetting that an audit accepts",
+    Artefact.RIVALS: "Rivals from other papers beside NegGrad+ and its pathway, random deletion",
 }
+_SHARED = " These are the same in every seed: ± is over trainings, not over what is forgotten."
 _READING = (
     "Rates in percent, mean ± sample deviation over seeds; in parentheses the mean over seeds of the distance to the "
-    "retrained model (RT) of the same seed. Avg. Gap is the mean of these. RTE is wall time with mask, selection and "
-    "BatchNorm statistics, on a machine that others may use; the cost in epochs of retraining is by processor time and "
-    "by images, of which one that is only evaluated counts .4."
+    "retrained model (RT) of the same seed. Avg. Gap is the mean of these. RA is measured on at most "
+    f"{RETAIN_IMAGES} images of D_r, by the choice of t on {SelectionConfig().retain_images}. The 1 % tails are shown "
+    f"from {TAIL_FORGET} samples of D_f and {TAIL_NONMEMBERS} unseen ones on.\n\n"
+    "RTE is wall time with mask, selection and BatchNorm statistics, on a machine that others may use; the cost in "
+    "epochs of retraining is by processor time and by images, of which one that is only evaluated counts .4. Neither "
+    "counts A_train and A_v, which the original's training tells: one forward pass over D_train and D_v, about half an "
+    "epoch by images."
 )
 
 
@@ -69,7 +82,7 @@ def cells_of(artefact: Artefact, study: Study) -> tuple[Cell, ...]:
     """Return the cells whose records an artefact is made of, one seed after the other.
 
     Raises:
-        ConfigurationError: a figure of several seeds.
+        ConfigurationError: a figure of several seeds, or `rivals` with a share that SSD cannot forget.
     """
     if not is_table(artefact):
         return figure_cells(Figure(artefact.value), study)
@@ -97,7 +110,10 @@ def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
     found = summarise(rows, records, digests, auditors=auditors)
     parts = [f"# {_TITLES[artefact]}\n", paper_table(found), "Beyond the paper:\n", audit_table(found)]
     if any(row.rests_on for row in found):
-        parts += ["What the pathway brings:\n", reduction_table(found)]
+        parts += ["What the pathway brings:\n", reduction_table(found), pathway_notes(found) + "\n"]
+    reasons = divergences(found)
+    if reasons is not None:
+        parts.append(reasons + "\n")
     if artefact is Artefact.TABLE3:
         parts.append(_class_forgotten(study.whole_class) + "\n")
     if artefact is Artefact.FORGETTING:
@@ -124,14 +140,17 @@ def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
             return ablation_rows(study)
         case Artefact.FORGETTING:
             return forgetting_rows(study)
+        case Artefact.RIVALS:
+            return rival_rows(study)
         case _:
             raise RuntimeError(f"{artefact} is no table")
 
 
 def _forgotten(study: Study) -> str:
+    shared = study.hardest or study.label is not None
     return (
-        f"{_what(study)} Calibrated: φ minus the φ of a model that never saw the sample; the "
-        f"references that audit ({study.folds} folds, of the same training set for all seeds) are not those that "
+        f"{_what(study)}{_SHARED if shared else ''} Calibrated: φ minus the φ of a model that never saw the sample; "
+        f"the references that audit ({study.folds} folds, of the same training set for all seeds) are not those that "
         "teach. Training references is amortised over tickets and on no row's account.\n"
     )
 

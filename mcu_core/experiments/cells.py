@@ -325,7 +325,8 @@ class CellRecord(Part):
     chosen: Chosen | None = None
     sweep: Sweep | None = None
     calibrated: AucEstimate | None = None
-    """Of φ minus a reference's φ, D_f against the same sealed images as `metrics.auc`."""
+    """Of φ minus a reference's φ, D_f against the same sealed images as `metrics.auc`; so the tails, if not older."""
+    calibrated_tails: tuple[TailTest, ...] = ()
     references: References | None = None
     costs: dict[str, Cost] = Field(default_factory=dict)
     """By phase, without the cells that this one rests on and without what measuring took."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import debug_unwrap
 
 from mcu_core.experiments.cells import Cost
 from mcu_core.types import Phase
@@ -31,9 +32,9 @@ class Meter:
         # A closure, since copying a module copies the owners of bound methods with it.
         def count(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
             if output.requires_grad:
-                self._trained += len(inputs[0])
+                self._trained += _images(inputs[0])
             else:
-                self._evaluated += len(inputs[0])
+                self._evaluated += _images(inputs[0])
 
         watched = copy.deepcopy(model)
         watched.register_forward_hook(count)
@@ -53,6 +54,11 @@ class Meter:
             trained=self._trained - trained,
             evaluated=self._evaluated - evaluated,
         )
+
+
+def _images(batch: Tensor) -> int:
+    """Return the images of a batch; under `vmap` it looks like that of one sample, while all are computed."""
+    return len(batch) * debug_unwrap(batch).numel() // batch.numel()
 
 
 def epochs_by_images(cost: Cost, epoch_images: int) -> float:

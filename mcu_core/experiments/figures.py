@@ -72,7 +72,7 @@ def _add_legend(axes: Sequence[Axes]) -> None:
 
 
 def _draw_pathway(axis: Axes, panel: PanelNumbers) -> None:
-    axis.set_title(panel.title, fontsize=9, color="#b01515" if panel.is_default else "black")
+    axis.set_title(_title(panel), fontsize=9, color="#b01515" if panel.is_default else "black")
     axis.set_xlabel("$t$")
     if panel.sweep is None:
         axis.text(0.5, 0.5, "diverged", ha="center", transform=axis.transAxes)
@@ -111,7 +111,7 @@ def _draw_accuracies(axis: Axes, panel: PanelNumbers, *, style: str, label: str 
 
 def _draw_masks(numbers: FigureNumbers) -> Canvas:
     canvas, (left, right) = _canvas(2)
-    names = [panel.title for panel in numbers.panels]
+    names = [_title(panel) for panel in numbers.panels]
     left.bar(names, [panel.cpu_seconds_an_epoch or 0.0 for panel in numbers.panels], color="#1f5fa8")
     left.set_ylabel("CPU seconds an epoch")
     left.tick_params(axis="x", labelrotation=30, labelsize=7)
@@ -145,6 +145,10 @@ def _draw_shares(numbers: FigureNumbers) -> Canvas:
     axis.set_ylabel("accuracy (%)")
     _add_legend([axis])
     return canvas
+
+
+def _title(panel: PanelNumbers) -> str:
+    return panel.title if panel.mask_share is None else f"{panel.title}\nmask: {100 * panel.mask_share:.0f} %"
 
 
 def _values(points: Sequence[SweepPoint], name: str) -> list[float]:

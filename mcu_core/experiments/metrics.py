@@ -12,6 +12,7 @@ from mcu_core.data import match_classes, subsample
 from mcu_core.experiments.cells import Metrics
 from mcu_core.experiments.setup import Split
 from mcu_core.inference import accuracy, logits
+from mcu_core.report import AucEstimate, TailTest
 from mcu_core.runtime import Runtime, stream
 from mcu_core.types import State
 
@@ -25,6 +26,8 @@ CONFIDENCE = 0.95
 """Level of the AUC's interval."""
 TAIL_LEVEL = 0.01
 """Share of the non-members beyond each tail's threshold."""
+TAIL_FORGET, TAIL_NONMEMBERS = 100, 2000
+"""Samples on either side from which on the share of a 1 % tail is shown: of fewer, none is what one expects to see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,6 +114,16 @@ def measure(runtime: Runtime, state: State, rows: MeasuredRows) -> Metrics:
             tail(score["forget"], score["sealed"], side="lower", level=TAIL_LEVEL),
         ),
     )
+
+
+def tail_is_estimable(tail: TailTest, of: AucEstimate) -> bool:
+    """Return whether the share of D_f in a tail means anything.
+
+    Args:
+        tail: of some score.
+        of: the AUC of the same scores, which tells how many non-members set the threshold.
+    """
+    return tail.forget_count >= TAIL_FORGET and of.nonmember_count >= TAIL_NONMEMBERS
 
 
 def compared(metrics: Metrics) -> dict[str, float]:

@@ -16,7 +16,7 @@ from mcu_core.config import (
 )
 from mcu_core.errors import ConfigurationError
 from mcu_core.experiments.cells import Cell, CellRecord, PathwayCell, Sweep, SweepCell, SweepPoint, cell_digest
-from mcu_core.experiments.markdown import table
+from mcu_core.experiments.markdown import mask_line, table
 from mcu_core.experiments.paper import Study, neggrad_plus
 from mcu_core.experiments.setup import Deletion
 from mcu_core.experiments.tables import ADAPTIVE, Records
@@ -90,9 +90,14 @@ class PanelNumbers(Part):
     end_gap: float | None
     """The same at t = 1: θ_p's."""
     chosen_t: float | None
-    chosen_gap: float | None
-    """The same at the point of the sweep that is nearest to the chosen one."""
+    near_t: float | None
+    """Of the point of the sweep that is nearest to the chosen one."""
+    near_gap: float | None
+    """The same there: the chosen point itself is not compared with the retrained model on these images."""
     mask_share: float | None
+    """Of all elements, in effect."""
+    mask_note: str | None
+    """Why it is another mask than the one asked for."""
     cpu_seconds_an_epoch: float | None
     """Of training the curve."""
 
@@ -130,11 +135,12 @@ def panels(figure: Figure, study: Study) -> tuple[Panel, ...]:  # noqa: PLR0911 
                 for beta in (*fixed, AdaptiveBetaConfig())
             )
         case Figure.KEEP:
-            masks = [(keep, _mask(MaskConfig(keep=keep))) for keep in KEPT]
-            return tuple(_panel(study, f"k = {keep:g}", _masked(mask), x=keep) for keep, mask in masks)
+            return tuple(_panel(study, f"k = {keep:g}", _masked(MaskConfig(keep=keep)), x=keep) for keep in KEPT)
         case Figure.EXCLUDE:
-            masks = [(exclude, _mask(MaskConfig(exclude=exclude))) for exclude in EXCLUDED]
-            return tuple(_panel(study, f"k_r = {exclude:g}", _masked(mask), x=exclude) for exclude, mask in masks)
+            return tuple(
+                _panel(study, f"k_r = {exclude:g}", _masked(MaskConfig(exclude=exclude)), x=exclude)
+                for exclude in EXCLUDED
+            )
         case Figure.ENDS:
             ends = (("too little", UNDER), ("too much", OVER))
             return tuple(
@@ -175,24 +181,29 @@ def figure_numbers(figure: Figure, study: Study, records: Records) -> FigureNumb
 
 def figure_markdown(numbers: FigureNumbers) -> str:
     """Return the numbers of a figure that a sentence would name."""
-    head = ["Pathway", "gap of θ_p", "least gap", "at t", "gap of the chosen", "at t", "CPU s an epoch", "mask"]
+    head = [
+        "Pathway", "gap of θ_p", "least gap", "at t", "chosen t", "gap beside it", "at t", "CPU s an epoch", "mask (%)",
+    ]  # fmt: skip
     lines = [
         [
             panel.title,
             _percent(panel.end_gap),
             _percent(panel.best_gap),
             _plain(panel.best_t),
-            _percent(panel.chosen_gap),
             _plain(panel.chosen_t),
+            _percent(panel.near_gap),
+            _plain(panel.near_t),
             _plain(panel.cpu_seconds_an_epoch),
             _percent(panel.mask_share),
         ]
         for panel in numbers.panels
     ]
     note = (
-        "Gaps are means over D_f, D_r and D_t (and the class's test images) of distances to the retrained model, in %."
+        "Gaps are means over D_f, D_r and D_t (and the class's test images) of distances to the retrained model, in %; "
+        "beside the chosen t: at the nearest point of the sweep. Mask: share of the elements that the curve may move."
     )
-    return f"{table(head, lines)}\n{note}\n"
+    masks = [(panel.mask_share, panel.mask_note) for panel in numbers.panels if panel.mask_share is not None]
+    return "\n".join([table(head, lines), note, *([mask_line(masks)] if masks else [])]) + "\n"
 
 
 def distance(point: SweepPoint, retrained: SweepPoint) -> float:
@@ -215,6 +226,7 @@ def _numbers(panel: Panel, pathway: CellRecord, swept: CellRecord) -> PanelNumbe
     gaps = [] if sweep is None else [(distance(point, sweep.retrained), point.t) for point in sweep.points]
     # t = 0 is the original: never an answer.
     best = min(gaps[1:]) if gaps else (None, None)
+    # The choice compared with A_v and A_train, not with the retrained model.
     near = min(gaps, key=lambda gap: abs(gap[1] - chosen.t)) if gaps and chosen is not None else (None, None)
     return PanelNumbers(
         title=panel.title,
@@ -226,17 +238,20 @@ def _numbers(panel: Panel, pathway: CellRecord, swept: CellRecord) -> PanelNumbe
         best_gap=best[0],
         end_gap=gaps[-1][0] if gaps else None,
         chosen_t=None if chosen is None else chosen.t,
-        chosen_gap=near[0],
+        near_t=near[1],
+        near_gap=near[0],
         mask_share=None if chosen is None else chosen.mask_share,
+        mask_note=None if chosen is None else chosen.mask_note,
         cpu_seconds_an_epoch=None if curve is None else curve.cpu_seconds / panel.cell.curve.train.epochs,
     )
 
 
 def _masks(study: Study) -> tuple[Panel, ...]:
-    sequential = [_mask(MaskConfig(keep=keep, exclude=SMALL)) for keep in (SMALL, 0.3, 0.5)]
-    random = _mask(MaskConfig(mode=MaskMode.RANDOM, keep=SMALL))
+    sequential = [MaskConfig(keep=keep, exclude=SMALL) for keep in (SMALL, 0.3, 0.5)]
+    random = MaskConfig(mode=MaskMode.RANDOM, keep=SMALL)
+    full = ADAPTIVE.model_copy(update={"mask": MaskConfig(mode=MaskMode.FULL)})
     return (
-        _panel(study, "no mask", _masked(MaskConfig(mode=MaskMode.FULL)), x=1.0),
+        _panel(study, "no mask", full, x=1.0),
         *(_panel(study, f"k = {mask.keep:g}", _masked(mask), x=mask.keep) for mask in sequential),
         _panel(study, f"random, k = {SMALL:g}", _masked(random), x=SMALL),
     )
@@ -259,13 +274,9 @@ def _panel(
     return Panel(title=title, cell=cell, is_default=curve == ADAPTIVE if is_default is None else is_default, x=x)
 
 
-def _mask(mask: MaskConfig) -> MaskConfig:
-    """Return a mask that stays as small as it is asked for, unless it is the default one."""
-    return mask if mask == MaskConfig() else mask.model_copy(update={"least_tensors": 1})
-
-
 def _masked(mask: MaskConfig) -> CurveConfig:
-    return ADAPTIVE.model_copy(update={"mask": mask})
+    """Return the curve of a mask that stays as small as it is asked for: else small networks would move everything."""
+    return ADAPTIVE.model_copy(update={"mask": mask.model_copy(update={"least_tensors": 1})})
 
 
 def _beta(beta: BetaConfig) -> CurveConfig:

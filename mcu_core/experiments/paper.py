@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mcu_core.config import (
+    BENCH_EPOCHS,
     ArchitectureConfig,
     CurveConfig,
     FinetuneConfig,
@@ -37,8 +38,8 @@ class Study(Setting):
     architecture: ArchitectureConfig
     train_images: int
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
-    epochs: Annotated[int, Field(ge=1)] = 25
-    """Horizon of the originals' training: PreResNet-20 has memorised 12 000 images of Fashion-MNIST after 18."""
+    epochs: Annotated[int, Field(ge=1)] = BENCH_EPOCHS
+    """Horizon of the originals' training."""
     precision: Precision = Precision.AUTO
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Of D_train that a random deletion forgets."""

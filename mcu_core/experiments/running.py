@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcu_core import checkpoint, models
 from mcu_core.audit.assemble import environment
-from mcu_core.audit.statistics import auc
+from mcu_core.audit.statistics import auc, tail
 from mcu_core.config import PointPolicy, SelectionConfig
 from mcu_core.connectivity import sweep as path_sweep
 from mcu_core.connectivity.fit import choose_mask, fit_curve
@@ -32,7 +32,7 @@ from mcu_core.experiments.cells import (
     UnlearnedCell,
 )
 from mcu_core.experiments.cost import Meter
-from mcu_core.experiments.metrics import CONFIDENCE, draw_measured_rows, measure
+from mcu_core.experiments.metrics import CONFIDENCE, TAIL_LEVEL, draw_measured_rows, measure
 from mcu_core.experiments.setup import Samples, Split, World
 from mcu_core.inference import Point, accuracy, count_right, logits, reestimate_batchnorm, reestimate_buffers
 from mcu_core.methods import unlearn
@@ -140,8 +140,16 @@ def make_audited(cell: AuditedCell, work: Work, split: Split, state: State, fami
         calibrated_scores(family, runtime, part, lambda asked: logits(runtime, state, asked)).numpy()
         for part in (rows.forget, rows.sealed)
     )
-    calibrated = auc(forget, sealed, confidence=CONFIDENCE)
-    return Made(record=CellRecord(cell=cell, calibrated=calibrated, environment=environment(runtime)))
+    record = CellRecord(
+        cell=cell,
+        calibrated=auc(forget, sealed, confidence=CONFIDENCE),
+        calibrated_tails=(
+            tail(forget, sealed, side="upper", level=TAIL_LEVEL),
+            tail(forget, sealed, side="lower", level=TAIL_LEVEL),
+        ),
+        environment=environment(runtime),
+    )
+    return Made(record=record)
 
 
 def make_unlearned(cell: UnlearnedCell, work: Work, split: Split, original: State, *, teacher: Teacher | None) -> Made:

@@ -132,11 +132,6 @@ class Split:
     sealed: Tensor
     """The audit's non-members: what is left of the official training split, or the hardest of it."""
 
-    @property
-    def train(self) -> Tensor:
-        """Return D_train."""
-        return torch.cat([self.forget, self.retain])
-
 
 def samples_digest(samples: Samples) -> str:
     """Return the SHA-256, hexadecimal, of pixels, labels and official splits."""

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 from mcu_core.config import AdaptiveBetaConfig, AscentConfig, CurveConfig, FixedBetaConfig, ReferenceFamilyConfig
 from mcu_core.experiments.cells import (
@@ -22,10 +22,10 @@ from mcu_core.experiments.cells import (
     unlearned_of,
 )
 from mcu_core.experiments.cost import epochs_by_cpu, epochs_by_images
-from mcu_core.experiments.metrics import average_gap, compared
+from mcu_core.experiments.metrics import average_gap, compared, tail_is_estimable
 from mcu_core.experiments.paper import Study, neggrad_plus, paper_methods
 from mcu_core.experiments.setup import Deletion
-from mcu_core.report import AucEstimate, Part
+from mcu_core.report import AucEstimate, Part, TailTest
 from mcu_core.types import Phase
 
 RETRAINED, ORIGINAL = "RT", "Original"
@@ -58,12 +58,12 @@ class Column(Part):
     """A metric of one row."""
 
     value: Summary
-    gap: Summary
-    """Of each seed's |m - m_RT|."""
+    gap: Summary | None
+    """Of each seed's |m - m_RT|, of the seeds whose RT did not diverge; `None` where there is no such seed."""
 
 
 class RowSummary(Part):
-    """One line of a table, over the seeds that did not diverge."""
+    """One line of a table, over the seeds in which its model did not diverge."""
 
     name: str
     rests_on: str | None
@@ -71,8 +71,12 @@ class RowSummary(Part):
     """Digests, one a seed."""
     diverged: int
     """Seeds without numbers."""
+    reasons: tuple[str, ...]
+    """Why they have none, each reason once."""
     metrics: dict[str, Column]
     average_gap: Summary | None
+    gaps: tuple[float | None, ...]
+    """Avg. Gap, one a seed; `None` where this model or RT diverged."""
     minutes: Summary | None
     """RTE: wall time of everything that the model took."""
     auc: Summary | None
@@ -83,6 +87,7 @@ class RowSummary(Part):
     membership_gap: Summary | None
     """|MIA on D_f - MIA on unseen samples|."""
     upper_tail: Summary | None
+    """`None` where a seed has too few samples for it, and so below."""
     lower_tail: Summary | None
     epochs_by_cpu: Summary | None
     epochs_by_images: Summary | None
@@ -92,6 +97,14 @@ class RowSummary(Part):
     """Seeds whose 95 % interval covers .5."""
     calibrated_intervals: int = 0
     """Seeds with an interval at all."""
+    calibrated_upper_tail: Summary | None = None
+    calibrated_lower_tail: Summary | None = None
+    mask_share: Summary | None = None
+    """Of all elements, that the curve of a pathway could move in effect."""
+    mask_notes: tuple[str | None, ...] = ()
+    """Why it is another mask than the one asked for, one for each of these shares."""
+    points_for_choice: Summary | None = None
+    """Points of the pathway that the choice of t evaluated, t = 1 among them."""
 
 
 def table_rows(study: Study, deletion: Deletion, *, per_method: bool) -> tuple[Row, ...]:
@@ -143,12 +156,15 @@ def summarise(
 
 
 def _with_audit(summed: RowSummary, row: Row, records: Records, auditors: ReferenceFamilyConfig) -> RowSummary:
-    audits = [records[AuditedCell(of=cell, family=auditors)].calibrated for cell in row.cells if _is_auditable(cell)]
-    known = [audit for audit in audits if audit is not None]
+    found = [records[AuditedCell(of=cell, family=auditors)] for cell in row.cells if _is_auditable(cell)]
+    known = [record.calibrated for record in found if record.calibrated is not None]
+    tails = [(record.calibrated_tails, record.calibrated) for record in found if record.calibrated is not None]
     update = {
         "calibrated_auc": summary([audit.value for audit in known]),
         "calibrated_covers_half": sum(_covers_half(audit) for audit in known),
         "calibrated_intervals": sum(audit.low is not None for audit in known),
+        "calibrated_upper_tail": _tail(tails, "upper"),
+        "calibrated_lower_tail": _tail(tails, "lower"),
     }
     return summed.model_copy(update=update)
 
@@ -161,11 +177,21 @@ def _covers_half(auc: AucEstimate) -> bool:
     return auc.low is not None and auc.high is not None and auc.low <= 0.5 <= auc.high
 
 
+def paired_gaps(row: RowSummary, base: RowSummary) -> tuple[Summary, Summary] | None:
+    """Return the Avg. Gap of a pathway and of its θ_p over the seeds that have both; `None` where no seed has."""
+    pairs = [
+        (own, other) for own, other in zip(row.gaps, base.gaps, strict=True) if own is not None and other is not None
+    ]
+    after, before = summary([own for own, _ in pairs]), summary([other for _, other in pairs])
+    return None if after is None or before is None else (after, before)
+
+
 def reduction(row: RowSummary, base: RowSummary) -> float | None:
-    """Return by which share a pathway reduces the Avg. Gap of its θ_p; `None` where a number is missing."""
-    if row.average_gap is None or base.average_gap is None or base.average_gap.mean <= 0.0:
+    """Return by which share a pathway reduces the Avg. Gap of its θ_p, over the seeds that have both."""
+    pair = paired_gaps(row, base)
+    if pair is None or pair[1].mean <= 0.0:
         return None
-    return 1.0 - row.average_gap.mean / base.average_gap.mean
+    return 1.0 - pair[0].mean / pair[1].mean
 
 
 def summary(values: Sequence[float]) -> Summary | None:
@@ -185,42 +211,55 @@ def whole_cost(record: CellRecord, records: Records) -> Cost:
 
 
 def _summarise(row: Row, records: Records, retrained: Sequence[CellRecord], digests: Mapping[Cell, str]) -> RowSummary:
-    pairs = [
-        (records[cell], records[cell].metrics, truth, truth.metrics)
-        for cell, truth in zip(row.cells, retrained, strict=True)
-    ]
-    good = [(one, metrics, truth, reference) for one, metrics, truth, reference in pairs if metrics and reference]
-    costs = [(whole_cost(one, records), truth) for one, _, truth, _ in good]
-    found = [metrics for _, metrics, _, _ in good]
+    own = [records[cell] for cell in row.cells]
+    good = [(one, one.metrics, truth) for one, truth in zip(own, retrained, strict=True) if one.metrics is not None]
+    found = [metrics for _, metrics, _ in good]
+    costs = [(whole_cost(one, records), truth) for one, _, truth in good]
+    in_epochs = [(cost, truth.cost, truth.epochs or 1) for cost, truth in costs if truth.metrics is not None]
+    gaps = tuple(
+        None if one.metrics is None or truth.metrics is None else average_gap(one.metrics, truth.metrics)
+        for one, truth in zip(own, retrained, strict=True)
+    )
+    chosen = [one.chosen for one in own if one.chosen is not None]
     return RowSummary(
         name=row.name,
         rests_on=row.rests_on,
         cells=tuple(digests[cell] for cell in row.cells),
-        diverged=len(pairs) - len(good),
-        metrics=_columns([(metrics, reference) for _, metrics, _, reference in good]),
-        average_gap=summary([average_gap(metrics, reference) for _, metrics, _, reference in good]),
+        diverged=len(own) - len(good),
+        reasons=tuple(dict.fromkeys(one.diverged for one in own if one.diverged is not None)),
+        metrics=_columns([(metrics, truth.metrics) for _, metrics, truth in good]),
+        average_gap=summary([gap for gap in gaps if gap is not None]),
+        gaps=gaps,
         minutes=summary([cost.seconds / 60.0 for cost, _ in costs]),
         auc=summary([metrics.auc.value for metrics in found]),
         auc_covers_half=sum(_covers_half(metrics.auc) for metrics in found),
         auc_intervals=sum(metrics.auc.low is not None for metrics in found),
         membership_gap=summary([metrics.membership.gap for metrics in found]),
-        upper_tail=summary([metrics.tails[0].share for metrics in found]),
-        lower_tail=summary([metrics.tails[1].share for metrics in found]),
-        epochs_by_cpu=summary([epochs_by_cpu(cost, truth.cost, truth.epochs or 1) for cost, truth in costs]),
+        upper_tail=_tail([(metrics.tails, metrics.auc) for metrics in found], "upper"),
+        lower_tail=_tail([(metrics.tails, metrics.auc) for metrics in found], "lower"),
+        epochs_by_cpu=summary([epochs_by_cpu(cost, spent, epochs) for cost, spent, epochs in in_epochs]),
         epochs_by_images=summary(
-            [epochs_by_images(cost, truth.cost.trained // (truth.epochs or 1)) for cost, truth in costs]
+            [epochs_by_images(cost, spent.trained // epochs) for cost, spent, epochs in in_epochs]
         ),
+        mask_share=summary([one.mask_share for one in chosen]),
+        mask_notes=tuple(one.mask_note for one in chosen),
+        points_for_choice=summary([float(len(one.evaluated)) for one in chosen]),
     )
 
 
-def _columns(pairs: Sequence[tuple[Metrics, Metrics]]) -> dict[str, Column]:
-    if not pairs:
-        return {}
+def _tail(audits: Sequence[tuple[Sequence[TailTest], AucEstimate]], side: Literal["upper", "lower"]) -> Summary | None:
+    """Return the share of D_f in a tail; `None` where that of any seed is not estimable, never a bare 0."""
+    tails = [([tail for tail in tails if tail.side == side], of) for tails, of in audits]
+    if not all(found and tail_is_estimable(found[0], of) for found, of in tails):
+        return None
+    return summary([found[0].share for found, _ in tails])
+
+
+def _columns(pairs: Sequence[tuple[Metrics, Metrics | None]]) -> dict[str, Column]:
     columns = {}
-    for name in compared(pairs[0][0]):
-        values = [compared(metrics)[name] for metrics, _ in pairs]
-        gaps = [abs(compared(metrics)[name] - compared(reference)[name]) for metrics, reference in pairs]
-        value, gap = summary(values), summary(gaps)
-        if value is not None and gap is not None:
+    for name in compared(pairs[0][0]) if pairs else ():
+        value = summary([compared(metrics)[name] for metrics, _ in pairs])
+        gap = summary([abs(compared(metrics)[name] - compared(truth)[name]) for metrics, truth in pairs if truth])
+        if value is not None:
             columns[name] = Column(value=value, gap=gap)
     return columns

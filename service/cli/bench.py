@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from mcu_core.config import BENCH_EPOCHS
 from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
 from service.demo_data import DEBIAN_FOLDER, DIGITS_HELDOUT_SHARE
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
@@ -32,7 +33,8 @@ def bench(
     artefact: Annotated[
         str,
         typer.Argument(
-            help="`table1`, `table2` (random), `table3` (class-wise), `ablation`, `forgetting`, `figure2` to `figure9`."
+            help="`table1`, `table2` (random), `table3` (class-wise), `figure2` to `figure9`, `ablation`, `rivals`, or "
+            "`forgetting`."
         ),
     ],
     data: Annotated[
@@ -48,7 +50,7 @@ def bench(
     ] = None,
     epochs: Annotated[
         int, typer.Option(min=1, help="Horizon of the originals' training; it ends when memorised.")
-    ] = 25,
+    ] = BENCH_EPOCHS,
     share: Annotated[float, typer.Option(help="Of D_train that a random deletion forgets.")] = 0.1,
     label: Annotated[
         int | None, typer.Option(min=0, help="Class to forget; for `forgetting` in place of samples [default: 0].")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_core.config import Precision
+from mcu_core.config import BENCH_EPOCHS, Precision
 from mcu_core.errors import ConfigurationError
 from mcu_core.experiments.artefacts import Artefact, Rendered, cells_of, is_table, render
 from mcu_core.experiments.cells import (
@@ -50,7 +50,7 @@ class BenchRequest:
     """Whether the data are a person's own manifest, which its name does not tell from another one."""
     train_images: int | None = None
     seeds: tuple[int, ...] | None = None
-    epochs: int = 25
+    epochs: int = BENCH_EPOCHS
     share: float = 0.1
     label: int | None = None
     count: int | None = None

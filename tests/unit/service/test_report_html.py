@@ -182,6 +182,18 @@ def test_rendering_is_repeatable() -> None:
     assert render(REPORTS[Verdict.ACCEPT]) == render(REPORTS[Verdict.ACCEPT])
 
 
+@pytest.mark.parametrize("note", [None, "full, since few tensors would move"])
+def test_the_mask_in_effect_is_shown_with_its_reason(note: str | None) -> None:
+    report = REPORTS[Verdict.ACCEPT]
+    pathway = PATHWAY.model_copy(update={"mask_note": note})
+    measured = report.measurements.model_copy(update={"pathway": pathway})
+    shown = " ".join(page(report.model_copy(update={"measurements": measured})).text.split())
+
+    assert "could move 43.75 % of the parameters, in 7 of 20 tensors" in shown
+    assert (f": the mask is {note}." in shown) == (note is not None)
+    assert "None" not in shown
+
+
 # The chart
 
 

@@ -14,7 +14,8 @@ def test_rates_are_shown_in_percent_and_losses_in_nats(connection: Connection) -
     found = cells(connection)
     assert found["UA"][0] == f"{100 * straight.points[0].unlearning_accuracy:.2f}"
     assert found["CE(D_r)"][1] == f"{straight.points[-1].retain_loss:.3f}"
-    assert found["CE(D_r)"][2].split(" ")[0] == f"{straight.summary('CE(D_r)').rise:.3f}"
+    (rise,) = (summary.rise for summary in straight.summaries if summary.quantity == "CE(D_r)")
+    assert found["CE(D_r)"][2].split(" ")[0] == f"{rise:.3f}"
 
 
 def test_every_quantity_has_a_row_of_the_tables_width(connection: Connection) -> None:

@@ -2,7 +2,8 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from mcu_core.experiments.cells import Cost
 from mcu_core.experiments.cost import Meter, epochs_by_cpu, epochs_by_images
@@ -19,6 +20,20 @@ def test_images_forward_and_backward_are_told_from_images_forward_only() -> None
         with torch.no_grad():
             network(torch.zeros(3, 2))
     assert (meter.costs["curve"].trained, meter.costs["curve"].evaluated) == (5, 3)
+
+
+def test_one_gradient_a_sample_counts_every_sample() -> None:
+    meter = Meter(CPU)
+    network = meter.watch(nn.Linear(2, 2))
+    params = {name: parameter.detach() for name, parameter in network.named_parameters()}
+
+    def loss(point: dict[str, Tensor], image: Tensor) -> Tensor:
+        output: Tensor = functional_call(network, point, (image.unsqueeze(0),))
+        return output.square().sum()
+
+    with meter.phase(Phase.PRE_UNLEARN):
+        vmap(grad(loss), in_dims=(None, 0))(params, torch.ones(5, 2))
+    assert (meter.costs["pre_unlearn"].trained, meter.costs["pre_unlearn"].evaluated) == (5, 0)
 
 
 def test_copies_of_the_network_are_counted_too() -> None:

@@ -1,11 +1,11 @@
 import pytest
 
-from mcu_core.config import MaskConfig, MaskMode
+from mcu_core.config import MaskMode
 from mcu_core.errors import ConfigurationError
 from mcu_core.experiments.artefacts import Artefact, cells_of, is_table, render
 from mcu_core.experiments.cells import SweepPoint
 from mcu_core.experiments.figures import draw_figure
-from mcu_core.experiments.panels import Figure, distance, figure_cells, figure_numbers, panels
+from mcu_core.experiments.panels import Figure, distance, figure_cells, figure_markdown, figure_numbers, panels
 from tests.studies import records_of, tiny_study
 
 STUDY = tiny_study()
@@ -41,15 +41,47 @@ def test_a_figure_shows_one_seed() -> None:
 
 
 def test_the_paper_s_default_is_marked_once_and_is_the_default_cell() -> None:
-    for figure in (Figure.BETA, Figure.KEEP, Figure.EXCLUDE, Figure.SHARE_POINTS):
+    for figure in (Figure.BETA, Figure.SHARE_POINTS):
         marked = [panel.cell for panel in panels(figure, STUDY) if panel.is_default]
         assert marked == [figure_cells(Figure.REGION, STUDY)[0]]
 
 
-def test_small_masks_are_not_widened() -> None:
-    masks = [panel.cell.curve.mask for panel in panels(Figure.MASK, STUDY)]
-    assert [mask.mode for mask in masks] == [MaskMode.FULL, *[MaskMode.SEQUENTIAL] * 3, MaskMode.RANDOM]
-    assert all(mask.least_tensors == 1 for mask in masks[1:] if mask != MaskConfig())
+@pytest.mark.parametrize("figure", [Figure.MASK, Figure.KEEP, Figure.EXCLUDE])
+def test_no_mask_that_a_figure_varies_is_widened_or_called_the_default(figure: Figure) -> None:
+    found = panels(figure, STUDY)
+    masks = [panel.cell.curve.mask for panel in found]
+    assert all(mask.least_tensors == 1 for mask in masks if mask.mode is not MaskMode.FULL)
+    assert not any(panel.is_default for panel in found)
+
+
+def test_figure_2_compares_no_mask_three_masks_and_a_random_one() -> None:
+    modes = [panel.cell.curve.mask.mode for panel in panels(Figure.MASK, STUDY)]
+    assert modes == [MaskMode.FULL, *[MaskMode.SEQUENTIAL] * 3, MaskMode.RANDOM]
+
+
+@pytest.mark.parametrize("figure", [Figure.MASK, Figure.KEEP, Figure.EXCLUDE])
+def test_every_panel_tells_the_share_that_its_curve_could_move(figure: Figure) -> None:
+    cells = figure_cells(figure, STUDY)
+    records = dict(records_of(cells))
+    chosen = records[cells[2]].chosen
+    assert chosen is not None
+    update = {"chosen": chosen.model_copy(update={"mask_share": 1.0, "mask_note": "full, since few would move"})}
+    records[cells[2]] = records[cells[2]].model_copy(update=update)
+    numbers = figure_numbers(figure, STUDY, records)
+    drawn = draw_figure(numbers)["svg"].decode()
+    count = len(numbers.panels)
+    assert (drawn.count("mask: 50 %"), drawn.count("mask: 100 %")) == (count - 1, 1)
+    assert f"Mask: full, since few would move (1 of {count} pathways); 50.0 % of" in figure_markdown(numbers)
+
+
+def test_the_gap_beside_the_chosen_t_says_where_it_was_measured() -> None:
+    numbers = figure_numbers(Figure.REGION, STUDY, records_of(figure_cells(Figure.REGION, STUDY)))
+    panel = numbers.panels[0]
+    assert panel.sweep is not None
+    assert panel.chosen_t == 0.8
+    assert panel.near_t == min((point.t for point in panel.sweep.points), key=lambda t: abs(t - 0.8)) != 0.8
+    at_near = next(point for point in panel.sweep.points if point.t == panel.near_t)
+    assert panel.near_gap == distance(at_near, panel.sweep.retrained)
 
 
 def test_the_star_is_at_the_least_distance_to_the_retrained_model() -> None:

@@ -90,6 +90,29 @@ def test_the_table_shows_both_aucs_and_says_what_was_forgotten(study: Study, for
     assert all(row["calibrated_covers_half"] == 2 for row in rendered.data["rows"])
 
 
+def test_calibrated_tails_are_shown_where_the_record_has_them() -> None:
+    cells = cells_of(Artefact.FORGETTING, STUDY)
+    records = dict(records_of(cells))
+    rows = render(Artefact.FORGETTING, STUDY, records).data["rows"]
+    assert all(row["calibrated_upper_tail"]["values"] == [0.01, 0.01] for row in rows)
+    for cell in cells:
+        if isinstance(cell, AuditedCell):
+            records[cell] = records[cell].model_copy(update={"calibrated_tails": ()})
+    older = render(Artefact.FORGETTING, STUDY, records)
+    assert all(row["calibrated_lower_tail"] is None for row in older.data["rows"])
+    assert "| 0.500 ± 0.000 | 2 of 2 | – | – | 0.00 ± 0.00 |" in older.markdown
+
+
+@pytest.mark.parametrize(("study", "is_same"), [(STUDY, False), (HARDEST, True), (CLASS, True)])
+def test_the_table_says_where_all_seeds_forget_the_same(study: Study, is_same: bool) -> None:
+    markdown = render(Artefact.FORGETTING, study, records_of(cells_of(Artefact.FORGETTING, study))).markdown
+    assert ("± is over trainings" in markdown) == is_same
+    forgotten = [
+        draw_split(tiny_samples(), world, deletion_of_study(study), losses=losses).forget for world in worlds(study)
+    ]
+    assert torch.equal(*(rows.sort().values for rows in forgotten)) == is_same
+
+
 def test_a_class_that_is_named_is_forgotten_in_place_of_samples() -> None:
     assert deletion_of_study(CLASS) == WholeClass(label=1)
     assert deletion_of_study(CLASS.model_copy(update={"label": 0})) == WholeClass(label=0)

@@ -271,7 +271,7 @@ def test_an_audit_compares_scores_beyond_those_of_references_that_saw_neither_si
     pathway = tiny_pathway()
     cell = AuditedCell(of=RetrainedCell(world=pathway.world, deletion=pathway.deletion), family=AUDITORS)
     lab = laboratory(folder)
-    found = lab.record(cell).calibrated
+    found, (upper, lower) = lab.record(cell).calibrated, lab.record(cell).calibrated_tails
     split = draw_split(tiny_samples(), pathway.world, pathway.deletion)
     runtime, labels = lab._work(cell).runtime.in_float32(), tiny_samples().data.labels
     state = lab.state(RetrainedCell(world=pathway.world, deletion=pathway.deletion))
@@ -286,6 +286,8 @@ def test_an_audit_compares_scores_beyond_those_of_references_that_saw_neither_si
     assert found is not None
     assert found.value == pytest.approx(float(higher))
     assert (found.forget_count, found.nonmember_count) == (len(rows.forget), len(rows.sealed))
+    assert upper.beyond == int((scores[0] > upper.threshold).sum())
+    assert lower.beyond == int((scores[0] < lower.threshold).sum())
 
 
 def test_the_audited_point_of_a_pathway_is_the_chosen_one(folder: Path) -> None:
