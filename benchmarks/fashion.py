@@ -96,10 +96,11 @@ def deletion(
         dtype=torch.float32,
         evaluation_batch=world.evaluation_batch,
     )
+    train = torch.cat([split.forget, split.retain])
     problem = Problem(
         model=runtime.model,
         architecture=architecture,
-        original=train_from_scratch(runtime, split.train, world.recipe, stream(seed, "original")),
+        original=train_from_scratch(runtime, train, world.recipe, stream(seed, "original")),
         data=data,
         forget=split.forget,
         retain=split.retain,
