@@ -1,5 +1,6 @@
 """Files that are complete or not there, whenever the process ends and however many write them at once."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -33,3 +34,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that one process at a time can have, and wait for it; it ends with the process that holds it.
+
+    Args:
+        path: of a file that is made where there is none, and stays: removing it would give the lock to two.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -155,7 +155,7 @@ def dependencies(cell: Cell) -> tuple[Cell, ...]:  # noqa: PLR0911 - one case a 
             return (OriginalCell(world=audited.world), audited, *members(audited.world, cell.family), *_judges(audited))
         case SweepCell(pathway=pathway):
             retrained = RetrainedCell(world=pathway.world, deletion=pathway.deletion)
-            return (OriginalCell(world=pathway.world), retrained, pathway)
+            return (OriginalCell(world=pathway.world), retrained, pathway, *_judges(pathway))
         case _:
             assert_never(cell)
 

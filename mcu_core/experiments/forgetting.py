@@ -24,7 +24,7 @@ from mcu_core.experiments.cells import (
     UntouchedCell,
 )
 from mcu_core.experiments.paper import Study, neggrad_plus
-from mcu_core.experiments.setup import Deletion, HardestCount, RandomCount, World, original_recipe
+from mcu_core.experiments.setup import Deletion, HardestCount, RandomCount, World
 from mcu_core.experiments.tables import ADAPTIVE, ORIGINAL, RETRAINED, Row
 
 TEACHERS, AUDITORS, JUDGES = 101, 202, 303
@@ -38,7 +38,7 @@ RETAIN_SHARE, CURVE_RETAIN_SHARE = 0.5, 0.2
 
 def family(study: Study, seed: int) -> ReferenceFamilyConfig:
     """Return one family of references of a study's training set."""
-    return ReferenceFamilyConfig(folds=study.folds, recipe=original_recipe(study.epochs), seed=seed)
+    return ReferenceFamilyConfig(folds=study.folds, recipe=study.recipe, seed=seed)
 
 
 def worlds(study: Study) -> tuple[World, ...]:

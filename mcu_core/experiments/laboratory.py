@@ -33,6 +33,7 @@ from mcu_core.experiments.cells import (
     unlearned_of,
     world_of,
 )
+from mcu_core.experiments.metrics import draw_measured_rows
 from mcu_core.experiments.running import (
     Made,
     Work,
@@ -102,7 +103,12 @@ class Laboratory:
             DataError: the data lack a class, or a label lies out of range.
         """
         found = self._store.read(cell)
-        return self._make(cell).record if found is None else found
+        if found is None:
+            with self._store.lock(cell):
+                found = self._store.read(cell)  # another process may have made it in the meantime
+                if found is None:
+                    found = self._make(cell).record
+        return found
 
     def state(self, cell: StateCell) -> State:
         """Return the weights of a cell.
@@ -134,15 +140,26 @@ class Laboratory:
         return assemble_family(draw_train(self._samples, world)[0], config, models)
 
     def _weights(self, cell: Cell) -> tuple[bytes, str]:
-        record = self.record(cell)
-        if record.diverged is not None:
-            raise DivergedError(record.diverged)
-        content = self._store.read_weights(cell)
-        if content is None or hashlib.sha256(content).hexdigest() != record.weights:
-            content = self._make(cell).weights
+        _require_converged(self.record(cell))
+        content = self._kept_weights(cell)
         if content is None:
-            raise RuntimeError(f"a cell of kind {cell.kind} leaves no weights")
+            with self._store.lock(cell):
+                content = self._kept_weights(cell) or self._weights_made_again(cell)
         return content, hashlib.sha256(content).hexdigest()
+
+    def _kept_weights(self, cell: Cell) -> bytes | None:
+        """Return a cell's weights where they are those of its record."""
+        record, content = self._store.read(cell), self._store.read_weights(cell)
+        if record is None or content is None or hashlib.sha256(content).hexdigest() != record.weights:
+            return None
+        return content
+
+    def _weights_made_again(self, cell: Cell) -> bytes:
+        made = self._make(cell)
+        _require_converged(made.record)
+        if made.weights is None:
+            raise RuntimeError(f"a cell of kind {cell.kind} leaves no weights")
+        return made.weights
 
     def _make(self, cell: Cell) -> Made:
         self._progress(cell, ProgressUpdate(phase=Phase.AUDIT, epoch=0, epochs=1, step=0, steps=1))
@@ -158,6 +175,8 @@ class Laboratory:
             record = record.model_copy(update={"weights": hashlib.sha256(made.weights).hexdigest()})
         known = self._store.read(cell)
         if known is not None:  # only its weights were missing: the numbers that were read before stay
+            if record.weights is None:
+                return made  # it diverged this time; the record still tells which weights its numbers are of
             record = known.model_copy(update={"weights": record.weights})
         self._store.write(record)
         return replace(made, record=record)
@@ -208,6 +227,12 @@ class Laboratory:
                 assert_never(cell)
 
     def _split(self, deletion: Deletion, work: Work) -> Split:
+        """Return who is who; that this can be measured is checked before anything is trained on it."""
+        split = self._drawn(deletion, work)
+        draw_measured_rows(self._samples.data.labels, split, work.world.seed)
+        return split
+
+    def _drawn(self, deletion: Deletion, work: Work) -> Split:
         if not isinstance(deletion, HardestCount):
             return draw_split(self._samples, work.world, deletion)
         family, runtime = self.family(work.world, deletion.family), work.runtime.in_float32()
@@ -236,3 +261,8 @@ class Laboratory:
                 return state_on_pathway(cell, work, split, original, pathway=pathway, record=record)
             case _:
                 assert_never(cell)
+
+
+def _require_converged(record: CellRecord) -> None:
+    if record.diverged is not None:
+        raise DivergedError(record.diverged)

@@ -8,6 +8,7 @@ from pydantic import Field
 from mcu_core.config import (
     BENCH_EPOCHS,
     ArchitectureConfig,
+    Augmentation,
     CurveConfig,
     FinetuneConfig,
     GradientAscentConfig,
@@ -16,6 +17,7 @@ from mcu_core.config import (
     NegTaskVectorConfig,
     Precision,
     RandomLabelConfig,
+    RetrainConfig,
     SalUnConfig,
     Seed,
     Setting,
@@ -40,6 +42,8 @@ class Study(Setting):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     epochs: Annotated[int, Field(ge=1)] = BENCH_EPOCHS
     """Horizon of the originals' training."""
+    augmentation: Augmentation = Augmentation.NONE
+    """Of the images that originals, retrained models and references are trained on."""
     precision: Precision = Precision.AUTO
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Of D_train that a random deletion forgets."""
@@ -65,9 +69,14 @@ class Study(Setting):
             architecture=self.architecture,
             train_images=self.train_images,
             seed=seed,
-            recipe=original_recipe(self.epochs),
+            recipe=self.recipe,
             precision=self.precision,
         )
+
+    @property
+    def recipe(self) -> RetrainConfig:
+        """Return how everything that is trained from scratch is trained."""
+        return original_recipe(self.epochs, self.augmentation)
 
     @property
     def random(self) -> RandomShare:

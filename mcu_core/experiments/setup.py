@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mcu_core.config import (
     ArchitectureConfig,
+    Augmentation,
     PositiveFraction,
     Precision,
     ReferenceFamilyConfig,
@@ -29,13 +30,14 @@ VALIDATION_SHARE = 0.1
 """Of the official test set that is D_v; the paper's (appendix C)."""
 
 
-def original_recipe(epochs: int = 40) -> RetrainConfig:
+def original_recipe(epochs: int = 40, augmentation: Augmentation = Augmentation.NONE) -> RetrainConfig:
     """Return how originals are trained: until they have memorised their data, so that there is something to forget.
 
     Args:
         epochs: horizon of the cosine.
+        augmentation: of the images; it makes memorising them harder.
     """
-    train = TrainConfig(epochs=epochs, learning_rate=0.1, schedule=Schedule.COSINE)
+    train = TrainConfig(epochs=epochs, learning_rate=0.1, schedule=Schedule.COSINE, augmentation=augmentation)
     return RetrainConfig(train=train, stop_at_train_accuracy=0.999)
 
 

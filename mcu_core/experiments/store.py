@@ -4,12 +4,13 @@
 cell that is still missing needs it.
 """
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from mcu_core.experiments.cells import FORMAT, Cell, CellRecord, cell_digest
-from mcu_core.whole_files import replacing
+from mcu_core.whole_files import locked, replacing
 
 
 class CellStore:
@@ -49,6 +50,14 @@ class CellStore:
     def write_weights(self, cell: Cell, content: bytes) -> None:
         """Keep a cell's weights in place of older ones."""
         _write(self._weights_path(cell), content)
+
+    def lock(self, cell: Cell) -> AbstractContextManager[None]:
+        """Return a lock on the making of a cell: another process that makes it is waited for.
+
+        Whoever makes a cell may wait for the cells that it depends on, never the other way, so no two wait for each
+        other.
+        """
+        return locked(self._weights / f".{cell_digest(cell)}.lock")
 
     def _record_path(self, cell: Cell) -> Path:
         return self._records / f"{cell_digest(cell)}.json"

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mcu_core.config import BENCH_EPOCHS
+from mcu_core.whole_files import locked
 from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
 from service.demo_data import DEBIAN_FOLDER, DIGITS_HELDOUT_SHARE
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
@@ -21,10 +22,13 @@ from service.worker.results import write_result
 if TYPE_CHECKING:
     from mcu_core.experiments.artefacts import Rendered
     from mcu_core.experiments.plan import Standing
+    from service.worker.bench import BenchRequest
     from service.worker.research import ResearchData
 
 DEFAULT_FOLDER = Path("benchmarks/results")
 MANIFEST_SUFFIX = ".parquet"
+_SEED_TEXT = 100
+"""Characters; more are no seed, and Python does not read thousands."""
 EXIT_INTERRUPTED = 130
 """What a shell says of a command that Ctrl-C ended."""
 
@@ -64,8 +68,19 @@ def bench(
     folds: Annotated[int, typer.Option(min=2, help="`forgetting`: models in each family of references.")] = 5,
     method_epochs: Annotated[int | None, typer.Option(min=1, help="For every method, to try things out.")] = None,
     curve_epochs: Annotated[int | None, typer.Option(min=1, help="For every curve, to try things out.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, max=1024, help="Resize images to so many pixels a side [default: theirs].")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="3 makes RGB of grey images, 1 the other way [default: theirs].")
+    ] = None,
+    augmentation: Annotated[
+        str, typer.Option(help="`none`, `crop_flip` or `resized_crop_flip`, of whatever is trained from scratch.")
+    ] = "none",
     precision: Annotated[str, typer.Option(help="`auto`, `float32` or `bfloat16`.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: the idle cores].")] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPU threads. More are faster and change the last bits of a result.")
+    ] = 1,
     store: Annotated[Path, typer.Option(help="Where finished cells are kept.")] = DEFAULT_FOLDER,
     out: Annotated[Path | None, typer.Option(help="Where the results go [default: the store].")] = None,
     download: Annotated[bool, typer.Option("--download", help="Let torchvision download the data set.")] = False,
@@ -114,14 +129,19 @@ def bench(
             folds=folds,
             method_epochs=method_epochs,
             curve_epochs=curve_epochs,
+            image_size=image_size,
+            channels=channels,
+            augmentation=augmentation,
             precision=precision,
             threads=threads,
         )
         require_measurable(request)
-        loaded = _load(data, model, store / "data", download=download)
+        loaded = _load(request, data, model, store / "data", download=download)
         with _cell_bar() as tell:
             result = run_bench(request, loaded, store, progress=tell)
         paths = _write(out or store, result.name, result.rendered)
+    for warning in result.warnings:
+        err_console.print(f"Warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json({"artefact": artefact, "files": [str(path) for path in paths], "cells_run": result.planned})
         return
@@ -144,26 +164,45 @@ def _title(data: str) -> str:
 
 def _seeds(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
+    if not all(part.strip().isdecimal() and len(part) < _SEED_TEXT for part in parts):
         raise InvalidRequestError(
             FieldViolation(field="seeds", description="must be whole numbers with commas between them, such as 0,1,2")
         )
     return tuple(int(part) for part in parts)
 
 
-def _load(data: str, model: str, folder: Path, *, download: bool) -> "ResearchData":
-    from service.worker.research import load_research_data  # noqa: PLC0415 - torch takes seconds to load
+def _load(request: "BenchRequest", data: str, model: str, folder: Path, *, download: bool) -> "ResearchData":
+    from service.worker.research import load_research_data, require_network  # noqa: PLC0415 - torch takes seconds
 
+    require_network(model)
     manifest = Path(data)
     if not data.endswith(MANIFEST_SUFFIX):
         manifest = folder / f"{data}{MANIFEST_SUFFIX}"
         if not manifest.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            source, options = _source(data, folder, download=download)
-            with _bar("writing samples") as progress:
-                build_manifest(source, manifest, options, progress=progress)
+            _build(data, manifest, download=download)
     with _bar("decoding samples") as progress:
-        return load_research_data(manifest, model, folder, progress=progress)
+        return load_research_data(
+            manifest,
+            model,
+            folder,
+            image_size=request.image_size,
+            channels=request.channels,
+            threads=request.threads,
+            progress=progress,
+        )
+
+
+def _build(data: str, manifest: Path, *, download: bool) -> None:
+    """Write the manifest of a known data set; another command that does so is waited for."""
+    folder = manifest.parent
+    with locked(folder / ".lock"):
+        if manifest.is_file():
+            return
+        source, options = _source(data, folder, download=download)
+        for left in folder.glob(f".{manifest.name}-*"):  # by a command that was killed
+            left.unlink()
+        with _bar("writing samples") as progress:
+            build_manifest(source, manifest, options, progress=progress)
 
 
 def _source(data: str, folder: Path, *, download: bool) -> tuple[SampleSource, BuildOptions]:

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcu_core.config import BENCH_EPOCHS, Precision
-from mcu_core.errors import ConfigurationError
+from mcu_core.config import BENCH_EPOCHS, Augmentation, Precision
+from mcu_core.errors import ConfigurationError, DataError
 from mcu_core.experiments.artefacts import Artefact, Rendered, cells_of, is_table, render
 from mcu_core.experiments.cells import (
     Cell,
+    CellRecord,
     OriginalCell,
     PathwayCell,
     ReferenceCell,
@@ -18,9 +19,19 @@ from mcu_core.experiments.cells import (
     world_of,
 )
 from mcu_core.experiments.laboratory import Laboratory
+from mcu_core.experiments.metrics import draw_measured_rows
 from mcu_core.experiments.paper import Study
 from mcu_core.experiments.plan import Standing, Stopwatch, missing
-from mcu_core.experiments.setup import HardestCount, RandomCount, Samples, WholeClass, draw_split, samples_digest
+from mcu_core.experiments.setup import (
+    HardestCount,
+    RandomCount,
+    Samples,
+    Split,
+    WholeClass,
+    World,
+    draw_split,
+    samples_digest,
+)
 from mcu_core.experiments.store import CellStore
 from mcu_core.types import ProgressUpdate
 from service.errors import FieldViolation, InvalidRequestError
@@ -34,6 +45,8 @@ SMALL_DATA_SHARE = 2 / 3
 """Of a training split that is not much larger than `DEFAULT_TRAIN_IMAGES`; the rest makes the audit's non-members."""
 TABLE_SEEDS, FIGURE_SEEDS = (0, 1, 2), (0,)
 DEFAULT_MODEL = "preresnet20"
+MAX_SEED = 2**53 - 1
+"""JSON has no exact whole numbers beyond it."""
 _NAME_DIGITS = 8
 """Of the digest of a person's own data, in the name of a result."""
 _OF_FORGETTING = ("count", "hardest", "folds")
@@ -58,8 +71,14 @@ class BenchRequest:
     folds: int = 5
     method_epochs: int | None = None
     curve_epochs: int | None = None
+    image_size: int | None = None
+    """Pixels to which the data's images were resized; `None`: they have their own size."""
+    channels: int | None = None
+    """To which the data's images were converted; `None`: they have their own."""
+    augmentation: str = "none"
     precision: str = "auto"
-    threads: int | None = None
+    threads: int = 1
+    """Not the idle cores: how many they are would decide the last bits of a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +88,14 @@ class BenchResult:
     Attributes:
         name: stem of its files, with every setting that has not its default.
         planned: cells that were missing, or whose weights were.
+        warnings: for a person, on what the numbers rest.
     """
 
     name: str
 
     rendered: Rendered
     planned: int
+    warnings: tuple[str, ...]
 
 
 def run_bench(
@@ -109,18 +130,28 @@ def run_bench(
         laboratory.record(cell)
     # Not those of the plan: what is written must not depend on which cells this run happened to find.
     records = {cell: laboratory.record(cell) for cell in cells}
-    name = result_stem(request, study, data)
-    return BenchResult(name=name, rendered=render(artefact, study, records), planned=len(plan))
+    originals = _originals(cells, kept)
+    return BenchResult(
+        name=result_stem(request, study, data),
+        rendered=_with_originals(render(artefact, study, records), originals),
+        planned=len(plan),
+        warnings=_warnings(originals),
+    )
 
 
 def require_measurable(request: BenchRequest) -> None:
     """Check what can be checked without data.
 
     Raises:
-        InvalidRequestError: there is no such artefact or precision, or the artefact would ignore a setting.
+        InvalidRequestError: there is no such artefact, precision or augmentation, a seed or the number of channels
+            cannot be, or the artefact would ignore a setting.
     """
     _require_one_of("artefact", request.artefact, tuple(Artefact))
     _require_one_of("precision", request.precision, tuple(Precision))
+    _require_one_of("augmentation", request.augmentation, tuple(Augmentation))
+    if request.channels is not None:
+        _require_one_of("channels", str(request.channels), ("1", "3"))
+    _require_seeds(request.seeds or ())
     plain = BenchRequest(artefact=request.artefact)
     ignored = [name for name in _unread(request) if getattr(request, name) != getattr(plain, name)]
     if ignored:
@@ -145,6 +176,7 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
         train_images=request.train_images or _usual_train_images(data.samples),
         seeds=request.seeds or _usual_seeds(artefact),
         epochs=request.epochs,
+        augmentation=Augmentation(request.augmentation),
         precision=Precision(request.precision),
         share=request.share,
         label=None if is_usual_class else request.label,
@@ -196,7 +228,48 @@ def _require_splits(cells: Iterable[Cell], samples: Samples) -> None:
     for world, deletion in {(world_of(cell), deletion_of(cell)) for cell in cells if not isinstance(cell, kinds)}:
         # Which samples are the hardest is not known yet, but how many of them there would be.
         drawn = RandomCount(count=deletion.count) if isinstance(deletion, HardestCount) else deletion
-        draw_split(samples, world, drawn)
+        split = draw_split(samples, world, drawn)
+        if drawn is deletion:
+            _require_sealed(samples, split, world)
+
+
+def _require_sealed(samples: Samples, split: Split, world: World) -> None:
+    """Check that there are unseen samples of every class that is forgotten."""
+    try:
+        draw_measured_rows(samples.data.labels, split, world.seed)
+    except DataError as error:
+        raise DataError(f"{error}: fewer training images leave more of each class") from error
+
+
+def _originals(cells: Iterable[Cell], kept: CellStore) -> tuple[CellRecord, ...]:
+    """Return the records of the originals behind some cells, each once."""
+    originals = dict.fromkeys(
+        OriginalCell(world=world_of(cell)) for cell in cells if not isinstance(cell, ReferenceCell)
+    )
+    records = (kept.read(original) for original in originals)
+    return tuple(record for record in records if record is not None)
+
+
+def _with_originals(rendered: Rendered, originals: Iterable[CellRecord]) -> Rendered:
+    told = [
+        {"seed": world_of(record.cell).seed, "train_accuracy": record.train_accuracy, "epochs": record.epochs}
+        for record in originals
+    ]
+    return replace(rendered, data={**rendered.data, "originals": told})
+
+
+def _warnings(originals: Iterable[CellRecord]) -> tuple[str, ...]:
+    """Name the originals that memorised too little: there is nothing to forget, and every method looks good."""
+    found = []
+    for record in originals:
+        world, reached = world_of(record.cell), record.train_accuracy
+        wanted = world.recipe.stop_at_train_accuracy
+        if reached is not None and wanted is not None and reached < wanted:
+            found.append(
+                f"the original of seed {world.seed} knows {reached:.1%} of its training images, not {wanted:.1%}: what "
+                "it did not memorise cannot be forgotten. More --epochs, or no augmentation, let it memorise more."
+            )
+    return tuple(found)
 
 
 def result_stem(request: BenchRequest, study: Study, data: ResearchData) -> str:
@@ -218,6 +291,9 @@ def result_stem(request: BenchRequest, study: Study, data: ResearchData) -> str:
         NamedSetting(word="folds", value=request.folds, default=plain.folds),
         NamedSetting(word="method-epochs", value=request.method_epochs, default=None),
         NamedSetting(word="curve-epochs", value=request.curve_epochs, default=None),
+        NamedSetting(word="image-size", value=request.image_size, default=None),
+        NamedSetting(word="channels", value=request.channels, default=None),
+        NamedSetting(value=request.augmentation, default=plain.augmentation),
         NamedSetting(value=request.precision, default=plain.precision),
     )
 
@@ -225,3 +301,11 @@ def result_stem(request: BenchRequest, study: Study, data: ResearchData) -> str:
 def _require_one_of(field: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise InvalidRequestError(FieldViolation(field=field, description=f"must be one of {', '.join(known)}"))
+
+
+def _require_seeds(seeds: tuple[int, ...]) -> None:
+    # A seed named twice would be measured once and counted as two that agree.
+    if len(set(seeds)) < len(seeds):
+        raise InvalidRequestError(FieldViolation(field="seeds", description="must differ: a run is counted once"))
+    if any(not 0 <= seed <= MAX_SEED for seed in seeds):
+        raise InvalidRequestError(FieldViolation(field="seeds", description=f"must lie in 0 to {MAX_SEED}"))

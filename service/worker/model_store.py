@@ -1,9 +1,7 @@
 """A folder of finished models, so that an interrupted study goes on where it was."""
 
-import fcntl
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from torch import nn
 
 from mcu_core import checkpoint
 from mcu_core.types import State
-from mcu_core.whole_files import replacing
+from mcu_core.whole_files import locked, replacing
 from service.domain.canonical import canonical_bytes
 
 
@@ -40,8 +38,7 @@ class ModelStore:
         name = hashlib.sha256(canonical_bytes(dict(key))).hexdigest()
         weights, promise = (self.folder / f"{name}.{suffix}" for suffix in ("safetensors", "sha256"))
         if not _is_made(promise):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with _locked(self.folder / f".{name}.lock"):
+            with locked(self.folder / f".{name}.lock"):
                 if not _is_made(promise):
                     _keep(make(), weights, promise)
         return checkpoint.load(weights, model, expected_digest=promise.read_text(encoding="ascii"))
@@ -58,10 +55,3 @@ def _keep(state: State, weights: Path, promise: Path) -> None:
         file.write(content)
     with replacing(promise) as file:  # last: whoever sees it finds the weights
         file.write(hashlib.sha256(content).hexdigest().encode())
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

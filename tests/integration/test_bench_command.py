@@ -85,7 +85,7 @@ def test_what_is_written_does_not_depend_on_what_was_found(store: Path, tmp_path
 
 def test_samples_are_decoded_once(store: Path) -> None:
     bench("table2", *TINY, "--seeds", "0", store=store)
-    (kept,) = (store / "data").glob("*.npz")
+    (kept,) = (store / "data").glob("*/*.pixels")
     before = kept.stat().st_mtime_ns
     manifest = str(store / "data" / "digits.parquet")
     result = bench("table2", *TINY, "--data", manifest, "--seeds", "0", "--json", store=store)

@@ -1,6 +1,10 @@
+import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -8,7 +12,7 @@ from pydantic import ValidationError
 
 from mcu_core import checkpoint
 from mcu_core.config import AlignConfig, NegGradPlusConfig, ReferenceConfig, ReferenceFamilyConfig, TrainConfig
-from mcu_core.errors import ConfigurationError, DivergedError
+from mcu_core.errors import ConfigurationError, DataError, DivergedError
 from mcu_core.experiments.cells import (
     AuditedCell,
     Cell,
@@ -19,17 +23,18 @@ from mcu_core.experiments.cells import (
     UnlearnedCell,
     UntouchedCell,
     cell_digest,
+    dependencies,
     members,
     unlearned_of,
 )
 from mcu_core.experiments.laboratory import Laboratory
 from mcu_core.experiments.metrics import draw_measured_rows, measure
 from mcu_core.experiments.plan import missing
-from mcu_core.experiments.setup import WholeClass, draw_split, draw_train
+from mcu_core.experiments.setup import HardestCount, WholeClass, draw_split, draw_train, samples_digest
 from mcu_core.experiments.store import CellStore
 from mcu_core.inference import accuracy, logits
 from mcu_core.losses import label_logit
-from mcu_core.types import ProgressUpdate
+from mcu_core.types import Phase, ProgressUpdate
 from tests.cases import tiny_runtime
 from tests.studies import OFFICIAL_TRAIN, tiny_pathway, tiny_samples, tiny_sweep
 
@@ -305,3 +310,81 @@ def test_a_fold_that_a_family_does_not_have_is_refused(folder: Path) -> None:
     cell = ReferenceCell(world=tiny_pathway().world, family=FAMILY, fold=2)
     with pytest.raises(ConfigurationError, match="no fold 2"):
         laboratory(folder).record(cell)
+
+
+# Several processes, and runs that end otherwise the second time
+
+
+def test_what_another_process_makes_is_waited_for_and_taken(tmp_path: Path) -> None:
+    cell, begun, may_end = OriginalCell(world=tiny_pathway().world), Event(), Event()
+
+    def slowly(_cell: Cell, _update: ProgressUpdate, /) -> None:
+        begun.set()
+        assert may_end.wait(60)
+
+    first = Laboratory(tiny_samples(), CellStore(tmp_path), device=torch.device("cpu"), progress=slowly)
+    diary = Diary()
+    with ThreadPoolExecutor(2) as pool:
+        making = pool.submit(first.record, cell)
+        assert begun.wait(60)
+        waiting = pool.submit(laboratory(tmp_path, diary).record, cell)
+        assert wait([waiting], timeout=0.2).not_done
+        may_end.set()
+        assert making.result(60) == waiting.result(60)
+    assert diary.ran == []
+
+
+def test_weights_that_another_process_is_putting_in_place_are_waited_for(folder: Path) -> None:
+    """They lie there before the record that names them does."""
+    cell = unlearned_of(tiny_pathway())
+    store, record, diary = CellStore(folder), read(folder, cell), Diary()
+    content = b"made elsewhere"
+    with ThreadPoolExecutor(1) as pool:
+        with store.lock(cell):
+            store.write_weights(cell, content)
+            asked = pool.submit(laboratory(folder, diary)._weights, cell)
+            assert wait([asked], timeout=0.2).not_done
+            digest = hashlib.sha256(content).hexdigest()
+            store.write(record.model_copy(update={"weights": digest}))
+        assert asked.result(60) == (content, digest)
+    assert diary.ran == []
+
+
+def test_a_run_that_diverges_when_weights_are_made_again_leaves_the_record(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = unlearned_of(tiny_pathway())
+    before = read(folder, cell)
+    CellStore(folder).write_weights(cell, b"nothing")
+
+    def diverge(_self: Laboratory, _cell: Cell, _work: object) -> None:
+        raise DivergedError("this time")
+
+    monkeypatch.setattr(Laboratory, "_run", diverge)
+    with pytest.raises(DivergedError, match="this time"):
+        laboratory(folder).state(cell)
+    assert read(folder, cell) == before
+
+
+def test_classes_without_unseen_samples_are_found_before_a_training(tmp_path: Path) -> None:
+    samples, world = tiny_samples(), tiny_pathway().world
+    unseen = draw_train(samples, world)[1]
+    labels = samples.data.labels.clone()
+    labels[unseen] = 0
+    samples = replace(samples, data=replace(samples.data, labels=labels))
+    cell = RetrainedCell(
+        world=world.model_copy(update={"data_digest": samples_digest(samples)}), deletion=WholeClass(label=1)
+    )
+
+    def told(_cell: Cell, update: ProgressUpdate, /) -> None:
+        assert update.phase is not Phase.RETRAIN
+
+    lab = Laboratory(samples, CellStore(tmp_path), device=torch.device("cpu"), progress=told)
+    with pytest.raises(DataError, match="without any held-out sample"):
+        lab.record(cell)
+
+
+def test_a_sweep_of_the_hardest_samples_needs_those_who_say_which_they_are() -> None:
+    hardest = HardestCount(count=3, family=FAMILY)
+    sweep = tiny_sweep().model_copy(update={"pathway": tiny_pathway().model_copy(update={"deletion": hardest})})
+    assert set(members(tiny_pathway().world, FAMILY)) <= set(dependencies(sweep))

@@ -2,12 +2,14 @@
 
 import inspect
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from mcu_core.whole_files import locked
 from service.__main__ import app
 from service.cli import bench as command
 from service.worker.bench import DEFAULT_MODEL, BenchRequest
@@ -37,6 +39,10 @@ def test_the_command_s_defaults_are_those_that_keep_the_plain_name() -> None:
         (("table1", "--data", "digits", "--count", "5"), "count: says nothing to table1"),
         (("table1", "--data", "digits", "--hardest"), "hardest: says nothing to table1"),
         (("table1", "--data", "digits", "--folds", "3"), "folds: says nothing to table1"),
+        (("table1", "--data", "digits", "--seeds", "0,0"), "seeds: must differ"),
+        (("table1", "--data", "digits", "--seeds", "9007199254740993"), "seeds: must lie in 0 to"),
+        (("table1", "--data", "digits", "--seeds", "1" * 5000), "seeds: must be whole numbers"),
+        (("table1", "--data", "digits", "--model", "resnet18"), "there is no architecture 'resnet18'"),
     ],
 )
 def test_a_wrong_command_is_refused_before_data_are_written(
@@ -58,3 +64,22 @@ def test_a_file_that_is_no_manifest_is_told_without_a_traceback(tmp_path: Path) 
     path = tmp_path / "x.parquet"
     path.write_bytes(b"no Parquet")
     assert "x.parquet is no manifest" in error_of("table1", "--data", str(path), store=tmp_path / "store")
+
+
+def test_what_a_killed_command_left_is_removed(tmp_path: Path) -> None:
+    manifest = tmp_path / "digits.parquet"
+    left = tmp_path / f".{manifest.name}-abcdef"
+    left.write_bytes(b"half a manifest")
+    command._build("digits", manifest, download=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "digits.parquet"]
+
+
+def test_a_manifest_that_another_command_is_building_is_waited_for(tmp_path: Path) -> None:
+    manifest = tmp_path / "digits.parquet"
+    with ThreadPoolExecutor(1) as pool:
+        with locked(tmp_path / ".lock"):
+            building = pool.submit(command._build, "digits", manifest, download=False)
+            assert wait([building], timeout=0.2).not_done
+            manifest.write_bytes(b"by the other one")
+        building.result(60)
+    assert manifest.read_bytes() == b"by the other one"

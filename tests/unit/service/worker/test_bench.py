@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from mcu_core.config import ArchitectureConfig
-from mcu_core.errors import CoreError
-from mcu_core.experiments.artefacts import Artefact
-from mcu_core.experiments.plan import Standing
+from mcu_core.config import ArchitectureConfig, Augmentation, RetrainConfig, TrainConfig
+from mcu_core.errors import CoreError, DataError
+from mcu_core.experiments.artefacts import Artefact, cells_of
+from mcu_core.experiments.cells import ReferenceCell, world_of
+from mcu_core.experiments.paper import Study
+from mcu_core.experiments.plan import Standing, missing
 from mcu_core.experiments.setup import Samples
+from mcu_core.experiments.store import CellStore
 from mcu_core.types import ImageData
 from service.errors import InvalidRequestError
 from service.worker.bench import BenchRequest, require_measurable, result_stem, run_bench, study_of
@@ -59,6 +62,20 @@ def test_a_setting_that_would_be_ignored_is_refused(artefact: str, change: dict[
     assert [violation.field for violation in refused.value.violations] == [field]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": (0, 1, 0)}, "seeds: must differ"),
+        ({"seeds": (2**53 + 1,)}, "seeds: must lie in 0 to 9007199254740991"),
+        ({"augmentation": "flip"}, "augmentation: must be one of none, crop_flip"),
+        ({"channels": 2}, "channels: must be one of 1, 3"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        require_measurable(replace(PLAIN[Artefact.TABLE1], **change))
+
+
 def never(_standing: Standing) -> None:
     raise AssertionError("something is computed")
 
@@ -77,6 +94,47 @@ def test_a_deletion_that_cannot_be_is_refused_before_a_training(
 ) -> None:
     with pytest.raises(CoreError, match=message):
         run_bench(request_, data, tmp_path, progress=never)
+
+
+@pytest.mark.parametrize("artefact", ["table1", "figure3"])
+def test_classes_without_unseen_samples_are_refused_before_a_training(
+    artefact: str, data: ResearchData, tmp_path: Path
+) -> None:
+    labels = data.samples.data.labels.clone()
+    labels[:39] = torch.arange(39)  # all but one of them are drawn
+    images, network = data.samples.data.images, data.architecture.model_copy(update={"classes": 39})
+    one_each = replace(data.samples, data=ImageData(images=images, labels=labels))
+    request = BenchRequest(artefact=artefact, data="tiny", train_images=35, seeds=(0,))
+    with pytest.raises(DataError, match="fewer training images"):
+        run_bench(request, replace(data, samples=one_each, architecture=network), tmp_path, progress=never)
+
+
+def test_augmentation_is_that_of_whatever_is_trained_from_scratch(data: ResearchData) -> None:
+    request = replace(FORGETTING, augmentation="crop_flip")
+    artefact, study = study_of(request, data)
+    trained = missing(cells_of(artefact, study), CellStore(Path("nowhere")))
+    recipes = {world_of(cell).recipe for cell in trained}
+    recipes |= {cell.family.recipe for cell in trained if isinstance(cell, ReferenceCell)}
+    assert {recipe.train.augmentation for recipe in recipes} == {Augmentation.CROP_FLIP}
+
+
+@pytest.mark.parametrize(("threshold", "warned"), [(0.999, True), (0.001, False)])
+def test_an_original_that_memorised_too_little_is_told(
+    threshold: float, warned: bool, data: ResearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RetrainConfig(train=TrainConfig(epochs=1, learning_rate=1e-6), stop_at_train_accuracy=threshold)
+    monkeypatch.setattr(Study, "recipe", recipe)
+    mixed = replace(data.samples, data=replace(data.samples.data, labels=torch.arange(60) % 2))
+    request = BenchRequest(
+        artefact="table2", data="tiny", train_images=20, seeds=(3,), method_epochs=1, curve_epochs=1,
+        precision="float32",
+    )  # fmt: skip
+    result = run_bench(request, replace(data, samples=mixed), tmp_path, progress=lambda _standing: None)
+    assert bool(result.warnings) == warned
+    assert all("the original of seed 3 knows" in warning for warning in result.warnings)
+    (told,) = result.rendered.data["originals"]
+    assert (told["seed"], told["epochs"]) == (3, 1)
+    assert 0.0 <= told["train_accuracy"] < 0.999
 
 
 def name_of(request: BenchRequest, data: ResearchData) -> str:
@@ -109,6 +167,8 @@ def test_defaults_that_are_spelt_out_keep_the_plain_name(data: ResearchData) -> 
             "table1-epochs-2-method-epochs-1-curve-epochs-3",
         ),
         ("table1", {"precision": "float32"}, "table1-float32"),
+        ("table1", {"image_size": 8, "channels": 3}, "table1-image-size-8-channels-3"),
+        ("table1", {"augmentation": "crop_flip"}, "table1-crop_flip"),
     ],
 )
 def test_what_differs_from_the_default_is_in_the_name(
