@@ -12,8 +12,8 @@ from mcu_core.audit.accuracy import label_probability
 from mcu_core.audit.membership import svc_attack
 from mcu_core.config import ConnectionConfig
 from mcu_core.connection.report import ChangedInputs, ConnectionPoint, Similarity
-from mcu_core.connectivity.answers import Answers, answers
-from mcu_core.connectivity.similarity import Counterfactual, agreement, changed_images, linear_cka
+from mcu_core.connection.outputs import Outputs, outputs_of
+from mcu_core.connection.similarity import Counterfactual, agreement, changed_images, linear_cka
 from mcu_core.inference import Point, Tick, reestimate_buffers
 from mcu_core.report import MembershipAttack
 from mcu_core.runtime import Runtime
@@ -40,11 +40,11 @@ class StudyRows:
 class _Seen:
     """What one model makes of everything that is measured on."""
 
-    forget: Answers
-    retain: Answers
-    test: Answers
-    validation: Answers
-    changed: Mapping[Counterfactual, Answers]
+    forget: Outputs
+    retain: Outputs
+    test: Outputs
+    validation: Outputs
+    changed: Mapping[Counterfactual, Outputs]
 
 
 def study_rows(problem: Problem, runtime: Runtime, config: ConnectionConfig, rng: torch.Generator) -> StudyRows:
@@ -114,10 +114,12 @@ def measure_path(
 
 
 def _look(runtime: Runtime, models: Models, rows: StudyRows, *, tick: Tick) -> list[_Seen]:
-    forget, test = (answers(runtime, models, part, with_features=True, tick=tick) for part in (rows.forget, rows.test))
-    retain, validation = (answers(runtime, models, part, tick=tick) for part in (rows.retain, rows.validation))
+    forget, test = (
+        outputs_of(runtime, models, part, with_features=True, tick=tick) for part in (rows.forget, rows.test)
+    )
+    retain, validation = (outputs_of(runtime, models, part, tick=tick) for part in (rows.retain, rows.validation))
     changed = {
-        kind: answers(where, models, torch.arange(len(where.reader.data.labels)), tick=tick)
+        kind: outputs_of(where, models, torch.arange(len(where.reader.data.labels)), tick=tick)
         for kind, where in rows.changed.items()
     }
     return [

@@ -67,7 +67,7 @@ class ConnectionPoint(Part):
 
 
 class Summary(Part):
-    """One quantity along one path; see `connectivity.barrier.Deviation`."""
+    """One quantity along one path; see `barrier.Deviation`."""
 
     quantity: str
     at_first: float

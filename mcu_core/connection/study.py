@@ -12,8 +12,8 @@ from mcu_core.audit.assemble import environment
 from mcu_core.config import ConnectionConfig
 from mcu_core.connection.measure import measure_path, study_rows
 from mcu_core.connection.report import Connection, ConnectionPoint, End, PathKind, PathReport, Summary
-from mcu_core.connectivity.barrier import deviation
-from mcu_core.connectivity.between import Line, fit_between
+from mcu_core.connection.barrier import deviation
+from mcu_core.connection.between import Line, fit_between
 from mcu_core.data import BatchReader
 from mcu_core.params import norm, subtract
 from mcu_core.runtime import Runtime, resolve_precision, stream

@@ -5,7 +5,7 @@ from mcu_core import checkpoint
 from mcu_core.config import ConnectionConfig
 from mcu_core.connection.report import Connection, PathKind, PathReport
 from mcu_core.connection.study import QUANTITIES, NamedModel, study_connection
-from mcu_core.connectivity.barrier import deviation
+from mcu_core.connection.barrier import deviation
 from mcu_core.inference import accuracy, reestimate_batchnorm
 from mcu_core.runtime import Runtime
 from mcu_core.types import ImageData, Problem, ProgressUpdate

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcu_core.connectivity.barrier import deviation
+from mcu_core.connection.barrier import deviation
 
 numbers = st.floats(-10.0, 10.0)
 

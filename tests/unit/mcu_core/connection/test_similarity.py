@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcu_core.connectivity.similarity import Counterfactual, agreement, changed_images, linear_cka
+from mcu_core.connection.similarity import Counterfactual, agreement, changed_images, linear_cka
 from mcu_core.errors import DataError
 from tests.cases import tiny_data
 
