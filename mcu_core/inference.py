@@ -1,6 +1,6 @@
 """Forward passes without gradient: logits, counts of right answers, and BatchNorm statistics of D_r."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from mcu_core.errors import DivergedError
 from mcu_core.losses import label_logit
 from mcu_core.parallel import agree_
 from mcu_core.runtime import Runtime
-from mcu_core.types import Buffers, Params, Problem, State
+from mcu_core.types import Batch, Buffers, Params, Problem, State
 
 Point = Callable[[], Params]
 """Makes the parameters of one model when they are needed, so that many points need the memory of one."""
@@ -38,11 +38,46 @@ def logits(runtime: Runtime, state: State, rows: Tensor) -> Tensor:
     network = runtime.network()
     with torch.inference_mode():
         parts = [runtime.forward(network, state.params, state.buffers, batch).cpu() for batch in runtime.chunks(rows)]
-        result = torch.cat(parts)
+    return join_outputs(parts)
+
+
+def join_outputs(parts: Sequence[Tensor]) -> Tensor:
+    """Return one model's outputs on all batches, float `[N, K]`, of those on each, which inference mode may have made.
+
+    Raises:
+        DivergedError: an output is not finite.
+    """
+    result = torch.cat(list(parts)).clone()  # outside of inference mode: a normal tensor again
     wrong = int((~result.isfinite()).any(dim=1).sum())
     if wrong:
-        raise DivergedError(f"the model's output is not finite on {wrong} of {len(rows)} samples")
-    return result.clone()  # a normal tensor again
+        raise DivergedError(f"the model's output is not finite on {wrong} of {len(result)} samples")
+    return result
+
+
+def each_output(
+    runtime: Runtime,
+    network: nn.Module,
+    points: Sequence[tuple[Point, Buffers]],
+    rows: Tensor,
+    *,
+    tick: Tick = lambda: None,
+) -> Iterator[tuple[int, Batch, Tensor]]:
+    """Yield every model's outputs on every batch, reading each sample once; to be consumed in inference mode.
+
+    Args:
+        runtime: samples, device and arithmetic.
+        network: that the models share, in eval mode.
+        points: parameters and buffers of each.
+        rows: int64 `[N]`.
+        tick: called after each batch.
+
+    Yields:
+        Index of the model, the batch, and float32 `[B, K]` on the device.
+    """
+    for batch in runtime.chunks(rows):
+        for index, (point, buffers) in enumerate(points):
+            yield index, batch, runtime.forward(network, point(), buffers, batch)
+        tick()
 
 
 def sample_losses(runtime: Runtime, state: State, rows: Tensor) -> Tensor:
@@ -79,12 +114,9 @@ def ask(
     right = torch.zeros(len(points), dtype=torch.int64, device=runtime.device)
     scores: list[list[Tensor]] = [[] for _ in points]
     with torch.inference_mode():
-        for batch in runtime.chunks(rows):
-            for index, (point, buffers) in enumerate(points):
-                outputs = runtime.forward(network, point(), buffers, batch)
-                right[index] += (outputs.argmax(dim=1) == batch.labels).sum()
-                scores[index].append(label_logit(outputs, batch.labels))
-            tick()
+        for index, batch, outputs in each_output(runtime, network, points, rows, tick=tick):
+            right[index] += (outputs.argmax(dim=1) == batch.labels).sum()
+            scores[index].append(label_logit(outputs, batch.labels))
         agree_(right)
         whole = torch.stack([torch.cat(parts) for parts in scores])
     agree_(whole)

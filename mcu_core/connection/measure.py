@@ -11,9 +11,11 @@ from torch.nn import functional
 from mcu_core.audit.accuracy import label_probability
 from mcu_core.audit.membership import svc_attack
 from mcu_core.config import ConnectionConfig
+from mcu_core.connection.outputs import Outputs, outputs_of
 from mcu_core.connection.report import ChangedInputs, ConnectionPoint, Similarity
-from mcu_core.connectivity.answers import Answers, answers
-from mcu_core.connectivity.similarity import Counterfactual, agreement, changed_images, linear_cka
+from mcu_core.connection.similarity import Counterfactual, agreement, changed_images, linear_cka
+from mcu_core.data import match_classes
+from mcu_core.errors import DataError
 from mcu_core.inference import Point, Tick, reestimate_buffers
 from mcu_core.report import MembershipAttack
 from mcu_core.runtime import Runtime
@@ -31,7 +33,10 @@ class StudyRows:
     forget: Tensor
     retain: Tensor
     test: Tensor
+    class_test: Tensor
+    """Of the classes that D_r has nothing of, which `test` leaves out; empty where there are none."""
     validation: Tensor
+    """In the class proportions of D_f."""
     changed: Mapping[Counterfactual, Runtime]
     """Counterfactual versions of the first samples of `test`."""
 
@@ -40,20 +45,29 @@ class StudyRows:
 class _Seen:
     """What one model makes of everything that is measured on."""
 
-    forget: Answers
-    retain: Answers
-    test: Answers
-    validation: Answers
-    changed: Mapping[Counterfactual, Answers]
+    forget: Outputs
+    retain: Outputs
+    test: Outputs
+    class_test: Outputs | None
+    validation: Outputs
+    changed: Mapping[Counterfactual, Outputs]
 
 
 def study_rows(problem: Problem, runtime: Runtime, config: ConnectionConfig, rng: torch.Generator) -> StudyRows:
-    """Draw what the study measures on, in random order, so that any first part of it is a fair sample."""
+    """Draw what the study measures on, in random order, so that any first part of it is a fair sample.
+
+    Raises:
+        DataError: D_v has no sample of a class of D_f, or D_t none of a class of D_r.
+    """
 
     def drawn(rows: Tensor, count: int) -> Tensor:
         return rows[torch.randperm(len(rows), generator=rng)[:count]]
 
-    test = drawn(problem.test, config.test_images)
+    labels = problem.data.labels
+    kept = torch.isin(labels[problem.test], labels[problem.retain])
+    if not kept.any():
+        raise DataError("no sample of D_t is of a class that D_r has: there is nothing to measure TA on")
+    test = drawn(problem.test[kept], config.test_images)
     changed = {
         kind: replace(
             runtime,
@@ -68,7 +82,8 @@ def study_rows(problem: Problem, runtime: Runtime, config: ConnectionConfig, rng
         forget=drawn(problem.forget, len(problem.forget)),
         retain=drawn(problem.retain, config.retain_images),
         test=test,
-        validation=problem.validation,
+        class_test=drawn(problem.test[~kept], config.test_images),
+        validation=match_classes(labels, problem.validation, labels[problem.forget], rng),
         changed=changed,
     )
 
@@ -99,7 +114,6 @@ def measure_path(
 
     Raises:
         ConfigurationError: the network has no linear layer.
-        DataError: all features of a point are equal.
         DivergedError: an output is not finite.
     """
     positions = [index / (config.points - 1) for index in range(config.points)]
@@ -114,10 +128,13 @@ def measure_path(
 
 
 def _look(runtime: Runtime, models: Models, rows: StudyRows, *, tick: Tick) -> list[_Seen]:
-    forget, test = (answers(runtime, models, part, with_features=True, tick=tick) for part in (rows.forget, rows.test))
-    retain, validation = (answers(runtime, models, part, tick=tick) for part in (rows.retain, rows.validation))
+    forget, test = (
+        outputs_of(runtime, models, part, with_features=True, tick=tick) for part in (rows.forget, rows.test)
+    )
+    retain, validation = (outputs_of(runtime, models, part, tick=tick) for part in (rows.retain, rows.validation))
+    class_test = outputs_of(runtime, models, rows.class_test, tick=tick) if len(rows.class_test) else None
     changed = {
-        kind: answers(where, models, torch.arange(len(where.reader.data.labels)), tick=tick)
+        kind: outputs_of(where, models, torch.arange(len(where.reader.data.labels)), tick=tick)
         for kind, where in rows.changed.items()
     }
     return [
@@ -125,6 +142,7 @@ def _look(runtime: Runtime, models: Models, rows: StudyRows, *, tick: Tick) -> l
             forget=forget[index],
             retain=retain[index],
             test=test[index],
+            class_test=class_test[index] if class_test else None,
             validation=validation[index],
             changed={kind: found[index] for kind, found in changed.items()},
         )
@@ -149,6 +167,7 @@ def _point(
     return ConnectionPoint(
         t=t,
         unlearning_accuracy=1.0 - forget_accuracy,
+        class_unlearning_accuracy=_class_unlearning(seen, labels[rows.class_test]),
         retain_accuracy=retain_accuracy,
         test_accuracy=test_accuracy,
         membership=attack.nonmember_share,
@@ -166,6 +185,10 @@ def _point(
 def _loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     loss = float(functional.cross_entropy(logits.double(), labels))
     return loss, float((logits.argmax(dim=1) == labels).double().mean())
+
+
+def _class_unlearning(seen: _Seen, labels: Tensor) -> float | None:
+    return None if seen.class_test is None else 1.0 - _loss_and_accuracy(seen.class_test.logits, labels)[1]
 
 
 def _attack(seen: _Seen, rows: StudyRows, labels: Tensor, most: int) -> MembershipAttack:
@@ -197,7 +220,8 @@ class _Ticker:
     """Counts the batches of one path's measurement."""
 
     def __init__(self, progress: Progress, runtime: Runtime, rows: StudyRows) -> None:
-        parts = (rows.batchnorm, rows.forget, rows.test, rows.retain, rows.validation)
+        parts = [rows.batchnorm, rows.forget, rows.test, rows.retain, rows.validation]
+        parts += [rows.class_test] if len(rows.class_test) else []
         changed = (where.chunk_count(where.reader.data.labels) for where in rows.changed.values())
         self._steps = sum(runtime.chunk_count(part) for part in parts) + sum(changed)
         self._progress = progress

@@ -7,7 +7,7 @@ from mcu_core.connection.report import Connection, ConnectionPoint, PathReport, 
 _LEGEND = (
     "Rates in percent, losses in nats. Rise and dip: farthest above and below the straight line between the values of "
     "the ends, and its t. The barrier is the rise of a loss and the dip of an accuracy. Fluctuation: root mean square "
-    "of the distance from that line."
+    "of the distance from that line, between the ends."
 )
 
 
@@ -87,9 +87,13 @@ def _similarity(similarity: Similarity) -> list[str]:
     return [
         f"{100.0 * similarity.forget_agreement:.2f}",
         f"{100.0 * similarity.test_agreement:.2f}",
-        f"{similarity.forget_cka:.3f}",
-        f"{similarity.test_cka:.3f}",
+        _alignment(similarity.forget_cka),
+        _alignment(similarity.test_cka),
     ]
+
+
+def _alignment(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _value(summary: Summary, value: float) -> str:

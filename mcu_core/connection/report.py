@@ -24,9 +24,9 @@ class Similarity(Part):
     forget_agreement: float
     """Share of D_f that both answer with the same class."""
     test_agreement: float
-    forget_cka: float
-    """Linear CKA of penultimate features on D_f."""
-    test_cka: float
+    forget_cka: float | None
+    """Linear CKA of penultimate features on D_f; `None` where it is not defined, see `similarity.linear_cka`."""
+    test_cka: float | None
 
 
 class ChangedInputs(Part):
@@ -44,14 +44,16 @@ class ConnectionPoint(Part):
     t: float
     unlearning_accuracy: float
     """UA = 1 - accuracy on D_f."""
+    class_unlearning_accuracy: float | None
+    """UA_test, the same on test images of the classes that D_r has nothing of; `None` where there are none."""
     retain_accuracy: float
     """RA."""
     test_accuracy: float
-    """TA."""
+    """TA, without the classes that D_r has nothing of."""
     membership: float
     """MIA: share of D_f that SalUn's attack calls non-member."""
     membership_gap: float
-    """Its distance from the same rate on D_v, which no training has read."""
+    """Its distance from the same rate on samples of D_v in D_f's class proportions, which no training has read."""
     forget_loss: float
     """CE(D_f)."""
     retain_loss: float
@@ -67,7 +69,7 @@ class ConnectionPoint(Part):
 
 
 class Summary(Part):
-    """One quantity along one path; see `connectivity.barrier.Deviation`."""
+    """One quantity along one path; see `barrier.Deviation`."""
 
     quantity: str
     at_first: float
@@ -79,7 +81,7 @@ class Summary(Part):
     """Deepest below it: of an accuracy, the barrier."""
     dip_at: float
     fluctuation: float
-    """Root mean square of the distance from the line."""
+    """Root mean square of the distance from the line, between the ends."""
 
 
 class PathReport(Part):
@@ -90,7 +92,7 @@ class PathReport(Part):
     """By ascending t, both ends included."""
     summaries: tuple[Summary, ...]
     seconds: float
-    """Wall time of fitting and measuring."""
+    """Wall time of measuring; the curve's training may have been an earlier run's."""
 
 
 class End(Part):

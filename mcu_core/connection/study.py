@@ -5,22 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-import torch
-
 from mcu_core import checkpoint
 from mcu_core.audit.assemble import environment
 from mcu_core.config import ConnectionConfig
+from mcu_core.connection.barrier import deviation
+from mcu_core.connection.between import Line, fit_between
 from mcu_core.connection.measure import measure_path, study_rows
 from mcu_core.connection.report import Connection, ConnectionPoint, End, PathKind, PathReport, Summary
-from mcu_core.connectivity.barrier import deviation
-from mcu_core.connectivity.between import Line, fit_between
 from mcu_core.data import BatchReader
 from mcu_core.params import norm, subtract
 from mcu_core.runtime import Runtime, resolve_precision, stream
-from mcu_core.types import Params, Problem, Progress, State, ignore_progress
+from mcu_core.types import Params, Pathway, Problem, Progress, State, ignore_progress
 
-QUANTITIES: Mapping[str, Callable[[ConnectionPoint], float]] = {
+QUANTITIES: Mapping[str, Callable[[ConnectionPoint], float | None]] = {
     "UA": lambda point: point.unlearning_accuracy,
+    "UA_test": lambda point: point.class_unlearning_accuracy,
     "RA": lambda point: point.retain_accuracy,
     "TA": lambda point: point.test_accuracy,
     "MIA": lambda point: point.membership,
@@ -32,7 +31,10 @@ QUANTITIES: Mapping[str, Callable[[ConnectionPoint], float]] = {
     "CE, mirrored": lambda point: point.mirrored.loss,
     "CE, restyled": lambda point: point.restyled.loss,
 }
-"""What is summarised along a path, by the name under which people read it."""
+"""What is summarised along a path, by the name under which people read it; `None` where it was not measured."""
+
+Keep = Callable[[Callable[[], Params]], Params]
+"""Returns what an earlier run has kept, or makes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ def study_connection(
     config: ConnectionConfig,
     seed: int,
     *,
+    keep_control: Keep = lambda make: make(),
     progress: Progress = ignore_progress,
 ) -> Connection:
     """Connect two unlearned models by a straight line and by a trained curve, and measure along both.
@@ -64,6 +67,7 @@ def study_connection(
         second: the model at t = 1.
         config: curve and measurement.
         seed: of everything random; each purpose has its own stream.
+        keep_control: of the curve's trained control point, the dearest part of the study.
         progress: told at every step.
 
     Returns:
@@ -72,7 +76,7 @@ def study_connection(
 
     Raises:
         ConfigurationError: the network has no linear layer.
-        DataError: a sample does not fit the architecture, or all features of a point are equal.
+        DataError: a sample does not fit the architecture, D_v lacks a class of D_f, or D_t all classes of D_r.
         DivergedError: the curve diverged, or an output is not finite.
 
     Source: Cheng & Amiri, arXiv 2504.06407. What it leaves open is decided in `between`, `barrier` and `similarity`.
@@ -82,11 +86,15 @@ def study_connection(
     runtime = Runtime(model=problem.model, reader=reader, dtype=dtype, evaluation_batch=config.evaluation_batch)
     ends = first.state.to(problem.device).params, second.state.to(problem.device).params
     rows = study_rows(problem, runtime.in_float32(), config, stream(seed, "connection rows"))
-    rng = stream(seed, "connection curve")
+
+    def control() -> Params:
+        rng = stream(seed, "connection curve")
+        return fit_between(problem, *ends, config, rng=rng, runtime=runtime, progress=progress).control
+
     paths: list[PathReport] = []
     for kind in PathKind:
+        at = _path(ends, kind, lambda: keep_control(control))
         started = time.perf_counter()
-        at = _path(problem, ends, kind, config, rng=rng, runtime=runtime, progress=progress)
         points = measure_path(problem, at, rows, config, runtime=runtime.in_float32(), progress=progress)
         seconds = time.perf_counter() - started
         paths.append(PathReport(kind=kind, points=points, summaries=_summaries(points), seconds=seconds))
@@ -105,21 +113,14 @@ def study_connection(
     )
 
 
-def _path(
-    problem: Problem,
-    ends: tuple[Params, Params],
-    kind: PathKind,
-    config: ConnectionConfig,
-    *,
-    rng: torch.Generator,
-    runtime: Runtime,
-    progress: Progress,
-) -> Callable[[float], Params]:
+def _path(ends: tuple[Params, Params], kind: PathKind, control: Callable[[], Params]) -> Callable[[float], Params]:
+    first, second = ends
     match kind:
         case PathKind.LINEAR:
-            return Line(first=ends[0], second=ends[1]).at
+            return Line(first=first, second=second).at
         case PathKind.QUADRATIC:
-            return fit_between(problem, *ends, config, rng=rng, runtime=runtime, progress=progress).at
+            middle = {name: tensor.to(first[name].device) for name, tensor in control().items()}
+            return Pathway(original=first, control=middle, end=second, mask=frozenset(first)).at
         case _:
             assert_never(kind)
 
@@ -128,7 +129,9 @@ def _summaries(points: Sequence[ConnectionPoint]) -> tuple[Summary, ...]:
     positions = [point.t for point in points]
     summaries = []
     for quantity, read in QUANTITIES.items():
-        values = [read(point) for point in points]
+        values = [value for point in points if (value := read(point)) is not None]
+        if not values:
+            continue
         found = deviation(positions, values)
         summaries.append(
             Summary(

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mcu_core.config import BENCH_EPOCHS
 from mcu_core.whole_files import locked
-from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
+from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors, told_interruption
 from service.demo_data import DEBIAN_FOLDER, DIGITS_HELDOUT_SHARE
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
 from service.manifests.build import build_manifest
@@ -29,8 +29,6 @@ DEFAULT_FOLDER = Path("benchmarks/results")
 MANIFEST_SUFFIX = ".parquet"
 _SEED_TEXT = 100
 """Characters; more are no seed, and Python does not read thousands."""
-EXIT_INTERRUPTED = 130
-"""What a shell says of a command that Ctrl-C ended."""
 
 
 def bench(
@@ -102,7 +100,7 @@ def bench(
 
         unlearn bench table3 --data CIFAR10 --download --seeds 0,1,2,3,4 --label 5
     """
-    with told_errors(as_json=as_json), _told_interruption():
+    with told_errors(as_json=as_json), told_interruption():
         try:
             from service.worker.bench import (  # noqa: PLC0415 - torch takes seconds to load
                 BenchRequest,
@@ -147,15 +145,6 @@ def bench(
         return
     console.print(result.rendered.markdown, markup=False, highlight=False, soft_wrap=True)
     print_fields("Written", [(path.suffix.removeprefix("."), str(path)) for path in paths])
-
-
-@contextmanager
-def _told_interruption() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        err_console.print("Interrupted. What is finished is kept: the same command goes on from there.")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _title(data: str) -> str:

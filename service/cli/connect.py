@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -17,32 +18,28 @@ from mcu_core.config import (
     NegGradPlusConfig,
     Optimiser,
     RandomLabelConfig,
-    RetrainConfig,
-    Schedule,
-    TrainConfig,
 )
 from mcu_core.connection.conditions import Condition
 from mcu_core.connection.report import Connection
-from service.cli.output import Json, console, err_console, print_json, told_errors
+from service.cli.bench import MANIFEST_SUFFIX
+from service.cli.output import Json, console, err_console, print_json, told_errors, told_interruption
 from service.cli.tickets import read_ids
-from service.demo_data import DEBIAN_FOLDER, FASHION_ARCHITECTURE
-from service.domain.manifest import Split
+from service.demo_data import DEBIAN_FOLDER
 from service.errors import FieldViolation, InvalidRequestError
 from service.manifests.build import build_manifest
 from service.manifests.images import idx_source
 from service.manifests.plan import BuildOptions
 from service.worker.results import NamedSetting, result_name
 
+if TYPE_CHECKING:
+    from service.worker.research import ResearchData
+
 RESULTS = Path("benchmarks/results")
-HELDOUT_COUNT = 10_000
-"""All of the official test images."""
 NAME_DIGITS = 16
 """Of a digest, in a file's name."""
-DEFAULT_MODEL, DEFAULT_TRAIN_IMAGES, DEFAULT_FORGET_SHARE = "preresnet20", 12_000, 0.1
-DEFAULT_MODEL_EPOCHS, DEFAULT_UNLEARN_EPOCHS, DEFAULT_CURVE_EPOCHS = 60, 5, 10
-DEFAULT_BETA, DEFAULT_POINTS = 0.15, 21
-ENOUGH_MEMORISED = 0.999
-"""Train accuracy at which the original's training ends: from there on there is something to forget."""
+DEFAULT_MODEL, DEFAULT_FORGET_SHARE, DEFAULT_MODEL_EPOCHS = "preresnet20", 0.1, 25
+"""As `unlearn bench` has them: the same settings are the same models."""
+DEFAULT_CONFIG, DEFAULT_METHOD, DEFAULT_OTHER = ConnectionConfig(), NegGradPlusConfig(), RandomLabelConfig()
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the JSON, the Markdown page and the figure.")]
 CurveEpochs = Annotated[int, typer.Option(min=1, help="Epochs of the curve's training.")]
@@ -56,42 +53,42 @@ def connect(
     first: Annotated[Path, typer.Argument(help="An unlearned model (safetensors): the path's t = 0.")],
     second: Annotated[Path, typer.Argument(help="Another of the same architecture: t = 1.")],
     manifest: Annotated[Path, typer.Option(help="The data set (Parquet); see `unlearn manifest build`.")],
-    forget: Annotated[Path, typer.Option(help="File with the ids that both have forgotten, one a line.")],
+    forget: Annotated[
+        Path,
+        typer.Option(
+            help="File with the ids that both have forgotten, one a line.", exists=True, dir_okay=False, allow_dash=True
+        ),
+    ],
     architecture: Annotated[str, typer.Option(help="preresnet20, torchvision:resnet18, ...")],
-    classes: Annotated[int, typer.Option(help="Width of the models' output.")],
-    image_size: Annotated[int, typer.Option(help="Height and width of the models' input, pixels.")],
-    mean: Annotated[list[float], typer.Option(help="Normalisation, per channel, of pixels in [0, 1]; repeatable.")],
-    std: Annotated[list[float], typer.Option(help="Normalisation, per channel; repeatable.")],
+    classes: Annotated[int | None, typer.Option(help="Width of the models' output.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Height and width of the models' input, pixels.")] = None,
+    mean: Annotated[
+        list[float] | None, typer.Option(help="Normalisation, per channel, of pixels in [0, 1]; repeatable.")
+    ] = None,
+    std: Annotated[list[float] | None, typer.Option(help="Normalisation, per channel; repeatable.")] = None,
     name: Annotated[str, typer.Option(help="Of the files that are written.")] = "connection",
     out: Out = RESULTS,
-    curve_epochs: CurveEpochs = DEFAULT_CURVE_EPOCHS,
-    beta: Beta = DEFAULT_BETA,
-    points: Points = DEFAULT_POINTS,
+    curve_epochs: CurveEpochs = DEFAULT_CONFIG.train.epochs,
+    beta: Beta = DEFAULT_CONFIG.beta,
+    points: Points = DEFAULT_CONFIG.points,
     seed: SeedOption = 0,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Connect two unlearned models by a straight line and by a trained curve, and measure along both.
 
-    UA, RA, TA, MIA and losses at each point, barriers and fluctuation, and how alike the models work.
+    UA, RA, TA, MIA and losses at each point, barriers and fluctuation, and how alike the models work. The manifest's
+    training split is what the models were trained on. Classes, size, mean and deviation of its images are measured; for
+    models that were trained with others give all four.
 
-        unlearn connect a.safetensors b.safetensors --manifest fashion.parquet --forget ids.txt
-        --architecture preresnet20 --classes 10 --image-size 28 --mean 0.286 --std 0.353
+        unlearn connect a.safetensors b.safetensors --manifest photos.parquet --forget ids.txt
+        --architecture preresnet20
     """
     with told_errors(as_json=as_json):
         with _told_missing("connect"):  # torch is loaded here and nowhere else
             from service.worker.connection import StudyData, connect_files, write_connection  # noqa: PLC0415
-        network = ArchitectureConfig.model_validate(
-            {
-                "name": architecture,
-                "classes": classes,
-                "channels": len(mean),
-                "image_size": image_size,
-                "mean": mean,
-                "std": std,
-            }
-        )
-        data = StudyData(manifest=manifest, architecture=network, forget=tuple(read_ids(forget)))
+        network = _network(architecture, classes, image_size, mean, std)
+        data = StudyData(manifest=manifest, network=network, forget=tuple(read_ids(forget)))
         config = _config(curve_epochs, beta, points)
         with _bar() as told:
             connection = connect_files(first, second, data, config, seed=seed, told=told, threads=threads)
@@ -100,9 +97,14 @@ def connect(
 
 def connect_study(
     condition: Annotated[Condition, typer.Argument(help="What distinguishes the two ends.")],
-    data: Annotated[Path, typer.Option(help="Folder with the IDX files of Fashion-MNIST.")] = DEBIAN_FOLDER,
+    data: Annotated[
+        Path, typer.Option(help="Folder with IDX files such as Fashion-MNIST's, or a manifest (.parquet).")
+    ] = DEBIAN_FOLDER,
     model: Annotated[str, typer.Option(help="The network.")] = DEFAULT_MODEL,
-    train_images: Annotated[int, typer.Option(min=100, help="Training images of the original.")] = DEFAULT_TRAIN_IMAGES,
+    train_images: Annotated[
+        int | None,
+        typer.Option(min=100, help="Of the original [default: 12 000, or two thirds of a small data set]."),
+    ] = None,
     forget_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of them to forget, drawn at random; above 0 and below 1.")
     ] = DEFAULT_FORGET_SHARE,
@@ -111,78 +113,90 @@ def connect_study(
     ] = DEFAULT_MODEL_EPOCHS,
     unlearn_epochs: Annotated[
         int, typer.Option(min=1, help="Epochs of NegGrad+; RandomLabel takes twice.")
-    ] = DEFAULT_UNLEARN_EPOCHS,
+    ] = DEFAULT_METHOD.train.epochs,
     first_order: Annotated[Optimiser, typer.Option(help="What `optimiser` compares with Sophia-G.")] = Optimiser.SGD,
     store: Annotated[Path, typer.Option(help="Folder of finished models: an interrupted study goes on.")] = Path(
         "unlearn-models"
     ),
     out: Out = RESULTS,
-    curve_epochs: CurveEpochs = DEFAULT_CURVE_EPOCHS,
-    beta: Beta = DEFAULT_BETA,
-    points: Points = DEFAULT_POINTS,
+    curve_epochs: CurveEpochs = DEFAULT_CONFIG.train.epochs,
+    beta: Beta = DEFAULT_CONFIG.beta,
+    points: Points = DEFAULT_CONFIG.points,
     seed: SeedOption = 0,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Run one condition of the connectivity study on Fashion-MNIST, with everything that it needs.
+    """Run one condition of the connectivity study, with everything that it needs.
 
-    Trains the original and both ends, unless they lie in the store already, and connects them. The conditions: two
+    Trains the original, both ends and the curve, unless they lie in the store already, and measures. Interrupt it when
+    you like, and run it again to go on. The conditions: two
     `seeds` of NegGrad+; two `methods`, NegGrad+ and RandomLabel; without and with a `curriculum`; a first- and a
     second-order `optimiser`. The files are named after the condition and every setting that has not its default.
     """
-    with told_errors(as_json=as_json):
+    with told_errors(as_json=as_json), told_interruption():
         _require_meant(condition, first_order, forget_share)
         with _told_missing("connect-study"):  # torch is loaded here and nowhere else
+            from mcu_core.experiments.setup import RandomShare, original_recipe  # noqa: PLC0415
+            from service.worker.bench import usual_train_images  # noqa: PLC0415
             from service.worker.connection import (  # noqa: PLC0415
                 ConditionPlan,
-                StudyData,
-                choose_forgotten,
                 run_condition,
                 write_connection,
             )
             from service.worker.model_store import ModelStore  # noqa: PLC0415
-        digest = _idx_digest(data)
-        manifest = _manifest(data, digest, store, train_images)
-        samples = StudyData(
-            manifest=manifest,
-            architecture=FASHION_ARCHITECTURE.model_copy(update={"name": model}),
-            forget=choose_forgotten(manifest, forget_share, seed),
-        )
+        with _bar() as told:
+            loaded = _load(data, model, store / "data", told)
+        usual = usual_train_images(loaded.samples)
+        other_epochs = 2 * unlearn_epochs
         plan = ConditionPlan(
-            recipe=_recipe(model_epochs),
-            method=NegGradPlusConfig(train=TrainConfig(epochs=unlearn_epochs, learning_rate=0.01)),
-            other=RandomLabelConfig(train=TrainConfig(epochs=2 * unlearn_epochs, learning_rate=0.01)),
+            data=data.stem,
+            train_images=train_images or usual,
+            deletion=RandomShare(share=forget_share),
+            recipe=original_recipe(model_epochs),
+            method=NegGradPlusConfig(train=DEFAULT_METHOD.train.model_copy(update={"epochs": unlearn_epochs})),
+            other=RandomLabelConfig(train=DEFAULT_OTHER.train.model_copy(update={"epochs": other_epochs})),
             config=_config(curve_epochs, beta, points),
             seed=seed,
             first_order=first_order,
         )
         with _bar() as told:
-            connection = run_condition(condition, samples, plan, ModelStore(folder=store), told=told, threads=threads)
+            connection = run_condition(condition, loaded, plan, ModelStore(folder=store), told=told, threads=threads)
         name = result_name(
             f"connection-{condition.value}",
             NamedSetting(value=first_order.value if condition is Condition.OPTIMISER else None, default=None),
-            NamedSetting(value=(data.name, digest) if data != DEBIAN_FOLDER else None, default=None),
+            NamedSetting(value=_own_name(data, loaded), default=None),
             NamedSetting(value=model, default=DEFAULT_MODEL),
-            NamedSetting(word="train", value=train_images, default=DEFAULT_TRAIN_IMAGES),
+            NamedSetting(word="train", value=plan.train_images, default=usual),
             NamedSetting(word="forget", value=forget_share, default=DEFAULT_FORGET_SHARE),
             NamedSetting(word="model-epochs", value=model_epochs, default=DEFAULT_MODEL_EPOCHS),
-            NamedSetting(word="unlearn-epochs", value=unlearn_epochs, default=DEFAULT_UNLEARN_EPOCHS),
-            NamedSetting(word="curve-epochs", value=curve_epochs, default=DEFAULT_CURVE_EPOCHS),
-            NamedSetting(word="beta", value=beta, default=DEFAULT_BETA),
-            NamedSetting(word="points", value=points, default=DEFAULT_POINTS),
+            NamedSetting(word="unlearn-epochs", value=unlearn_epochs, default=DEFAULT_METHOD.train.epochs),
+            NamedSetting(word="curve-epochs", value=curve_epochs, default=DEFAULT_CONFIG.train.epochs),
+            NamedSetting(word="beta", value=beta, default=DEFAULT_CONFIG.beta),
+            NamedSetting(word="points", value=points, default=DEFAULT_CONFIG.points),
             NamedSetting(word="seed", value=seed, default=0),
         )
         _show(connection, write_connection(connection, out, name), as_json=as_json)
 
 
 def _config(epochs: int, beta: float, points: int) -> ConnectionConfig:
-    defaults = ConnectionConfig()
-    return ConnectionConfig(train=defaults.train.model_copy(update={"epochs": epochs}), beta=beta, points=points)
+    train = DEFAULT_CONFIG.train.model_copy(update={"epochs": epochs})
+    return ConnectionConfig(train=train, beta=beta, points=points)
 
 
-def _recipe(epochs: int) -> RetrainConfig:
-    train = TrainConfig(epochs=epochs, learning_rate=0.1, weight_decay=5e-4, schedule=Schedule.ONE_CYCLE)
-    return RetrainConfig(train=train, stop_at_train_accuracy=ENOUGH_MEMORISED)
+def _network(
+    name: str, classes: int | None, size: int | None, mean: list[float] | None, std: list[float] | None
+) -> ArchitectureConfig | str:
+    """Return the whole network, or its name where nothing else is given."""
+    given = {"--classes": classes, "--image-size": size, "--mean": mean, "--std": std}
+    missing = [option for option, value in given.items() if not value]
+    if len(missing) == len(given):
+        return name
+    if missing or mean is None:
+        description = f"goes with all of {', '.join(given)}, or leave all out"
+        raise InvalidRequestError(*(FieldViolation(field=option, description=description) for option in missing))
+    return ArchitectureConfig.model_validate(
+        {"name": name, "classes": classes, "channels": len(mean), "image_size": size, "mean": mean, "std": std}
+    )
 
 
 @contextmanager
@@ -216,13 +230,23 @@ def _idx_digest(folder: Path) -> str:
     return digest.hexdigest()[:NAME_DIGITS]
 
 
-def _manifest(data: Path, digest: str, store: Path, train_images: int) -> Path:
-    """Write the manifest of the study's images where it is not there yet; the same images give the same file."""
-    path = store / f"fashion-mnist-{train_images}-{digest}.parquet"
-    if not path.exists():
-        limits = {Split.TRAIN: train_images, Split.HELDOUT: HELDOUT_COUNT}
-        build_manifest(idx_source(data), path, BuildOptions(limits=limits))
-    return path
+def _load(data: Path, model: str, folder: Path, told: Callable[[str, int, int], None]) -> "ResearchData":
+    """Decode a manifest, or IDX files by way of one, unless that was done before."""
+    from service.worker.research import load_research_data  # noqa: PLC0415 - torch takes seconds to load
+
+    manifest = data
+    if data.suffix != MANIFEST_SUFFIX:
+        manifest = folder / f"{data.stem}-{_idx_digest(data)}{MANIFEST_SUFFIX}"
+        if not manifest.is_file():
+            build_manifest(idx_source(data), manifest, BuildOptions(), progress=partial(told, "writing samples"))
+    return load_research_data(manifest, model, folder, progress=partial(told, "decoding samples"))
+
+
+def _own_name(data: Path, loaded: "ResearchData") -> tuple[str, str] | None:
+    """Return what tells a person's own data from others in the name of a result."""
+    from mcu_core.experiments.setup import samples_digest  # noqa: PLC0415 - torch takes seconds to load
+
+    return None if data == DEBIAN_FOLDER else (data.stem, samples_digest(loaded.samples)[:NAME_DIGITS])
 
 
 def _show(connection: Connection, written: list[Path], *, as_json: bool) -> None:

@@ -26,6 +26,8 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 EXIT_ERROR = 1
 EXIT_NOT_SUCCEEDED = 2
 """A watched ticket ended otherwise, or waits for a person."""
+EXIT_INTERRUPTED = 130
+"""What a shell says of a command that Ctrl-C ended."""
 
 console = Console()
 """Standard output."""
@@ -52,6 +54,16 @@ def told_errors(*, as_json: bool) -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _tell(f"{where}{error.strerror or error}", type(error).__name__, {}, as_json=as_json)
+
+
+@contextmanager
+def told_interruption() -> Iterator[None]:
+    """Say, where a person interrupts work that goes on from where it was, that it does."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err_console.print("Interrupted. What is finished is kept: the same command goes on from there.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _tell(message: str, reason: str, details: dict[str, str], *, as_json: bool) -> None:

@@ -173,7 +173,7 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
         data=request.data,
         data_digest=samples_digest(data.samples),
         architecture=data.architecture,
-        train_images=request.train_images or _usual_train_images(data.samples),
+        train_images=request.train_images or usual_train_images(data.samples),
         seeds=request.seeds or _usual_seeds(artefact),
         epochs=request.epochs,
         augmentation=Augmentation(request.augmentation),
@@ -189,7 +189,8 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
     return artefact, study
 
 
-def _usual_train_images(samples: Samples) -> int:
+def usual_train_images(samples: Samples) -> int:
+    """Return the size of D_train where nobody says otherwise."""
     return min(DEFAULT_TRAIN_IMAGES, int(SMALL_DATA_SHARE * len(samples.train)))
 
 
@@ -285,7 +286,7 @@ def result_stem(request: BenchRequest, study: Study, data: ResearchData) -> str:
         NamedSetting(value=request.data, default=plain.data),
         NamedSetting(value=own, default=None),
         NamedSetting(value=study.architecture.name, default=DEFAULT_MODEL),
-        NamedSetting(word="train", value=study.train_images, default=_usual_train_images(data.samples)),
+        NamedSetting(word="train", value=study.train_images, default=usual_train_images(data.samples)),
         NamedSetting(word="seeds", value=study.seeds, default=_usual_seeds(Artefact(request.artefact))),
         NamedSetting(word="epochs", value=request.epochs, default=plain.epochs),
         NamedSetting(word="folds", value=request.folds, default=plain.folds),

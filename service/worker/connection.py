@@ -1,68 +1,80 @@
 """The connectivity study on files: manifests and weights in, JSON, Markdown and figure out."""
 
 import hashlib
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mcu_core import checkpoint, models
 from mcu_core.config import (
     ArchitectureConfig,
     ConnectionConfig,
-    HeldoutConfig,
     NegGradPlusConfig,
     Optimiser,
     RandomLabelConfig,
     RetrainConfig,
+    SelectionConfig,
 )
 from mcu_core.connection.conditions import Condition, EndPlan, plan_ends
 from mcu_core.connection.page import connection_page
 from mcu_core.connection.report import Connection
-from mcu_core.connection.study import NamedModel, study_connection
-from mcu_core.data import BatchReader
-from mcu_core.errors import DataError
-from mcu_core.heldout import split_heldout
+from mcu_core.connection.study import Keep, NamedModel, study_connection
+from mcu_core.data import BatchReader, match_classes, subsample
+from mcu_core.experiments.setup import (
+    VALIDATION_SHARE,
+    RandomShare,
+    Samples,
+    Split,
+    World,
+    draw_split,
+    draw_train,
+    samples_digest,
+)
+from mcu_core.inference import reestimate_batchnorm
 from mcu_core.methods import unlearn
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, resolve_precision, stream
-from mcu_core.types import Problem, Progress, State
-from service.domain.manifest import Split
+from mcu_core.types import Params, Problem, Progress, State
+from service.domain.manifest import Split as ManifestSplit
 from service.errors import FieldViolation, InvalidRequestError
 from service.worker.job import compute_device
 from service.worker.manifest_file import require_manifest
 from service.worker.model_store import ModelStore
+from service.worker.research import ResearchData, load_research_data
 from service.worker.results import write_result
-from service.worker.samples import DecodedSamples, decode
+from service.worker.samples import decode
 from service.worker.threads import use_threads
 
 Told = Callable[[str, int, int], None]
 """Is told what is done, for people, and how many steps of how many."""
 
-SPLIT_KEY = b"unlearn connect"
-"""Of the split of held-out samples. Public, unlike a service's: nothing is published on the study's numbers."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyData:
-    """Where the samples are, and which of them are forgotten."""
+    """Where the samples are, which of them are forgotten, and what the models are."""
 
     manifest: Path
-    architecture: ArchitectureConfig
+    network: ArchitectureConfig | str
+    """Whole, or its name: then classes, channels, size, mean and deviation are the manifest's."""
     forget: tuple[str, ...]
     """Sample ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionPlan:
-    """All that a condition is computed from."""
+    """All that a condition is computed from, besides the data."""
 
+    data: str
+    """Name of the data, for people."""
+    train_images: int
+    deletion: RandomShare
     recipe: RetrainConfig
     """Of the original."""
     method: NegGradPlusConfig
@@ -70,6 +82,19 @@ class ConditionPlan:
     config: ConnectionConfig
     seed: int
     first_order: Optimiser
+
+    def world(self, data: ResearchData) -> World:
+        """Return what the original depends on: of equal settings, that of `unlearn bench`."""
+        return World(
+            data=self.data,
+            data_digest=samples_digest(data.samples),
+            architecture=data.architecture,
+            train_images=self.train_images,
+            seed=self.seed,
+            recipe=self.recipe,
+            precision=self.config.precision,
+            evaluation_batch=self.config.evaluation_batch,
+        )
 
 
 def connect_files(
@@ -86,73 +111,72 @@ def connect_files(
 
     Raises:
         CoreError: weights, architecture and data do not fit together, or a training diverged.
-        InvalidRequestError: an id to forget is not in the training split.
+        InvalidRequestError: nothing is to be forgotten or kept, or an id is not in the training split.
         ManifestError: the data are no manifest.
     """
     require_manifest(data.manifest)
-    samples = _decoded(data, use_threads(threads))
-    model = models.build(data.architecture)
+    forget = _rows_of(data.manifest, data.forget)
+    loaded = _loaded(data, use_threads(threads), told)
+    model = models.build(loaded.architecture)
     a, b = (_end(path, model) for path in (first, second))
     # The study reads no original; the first end stands in for it.
-    problem = _pose(samples, data, a.state)
+    problem = _pose(loaded, _split(loaded.samples, forget, seed), a.state)
     return study_connection(problem, a, b, config, seed, progress=_telling(told, "connecting"))
 
 
 def run_condition(
     condition: Condition,
-    data: StudyData,
+    data: ResearchData,
     plan: ConditionPlan,
     store: ModelStore,
     *,
     told: Told,
     threads: int | None = None,
 ) -> Connection:
-    """Make the original and the two ends of a condition, where they are not in the store, and connect them.
+    """Make the original, the two ends and the curve of a condition, where they are not in the store, and measure.
+
+    Who is who, the original, and an end whose method and seed are those of a cell of `unlearn bench` are the same as
+    there, bit for bit.
 
     Raises:
-        CoreError: a training diverged, or a stored model is damaged.
+        CoreError: a training diverged, or the settings do not fit the data.
     """
-    samples = _decoded(data, use_threads(threads))
-    common = {
-        "manifest": _digest(data.manifest.read_bytes()),
-        "architecture": data.architecture.model_dump(mode="json"),
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "precision": str(resolve_precision(plan.config.precision, compute_device())),
-        "seed": plan.seed,
-    }
-    model = models.build(data.architecture)
-    original = store.get(common, model, lambda: _train_original(samples, data, plan, told))
-    problem = _pose(samples, data, original)
-    forget = hashlib.sha256("\n".join(sorted(data.forget)).encode()).hexdigest()
+    use_threads(threads)
+    world = plan.world(data)
+    split = draw_split(data.samples, world, plan.deletion)
+    labels = data.samples.data.labels
+    # Refuses before anything is trained what the attack would refuse after all of it.
+    match_classes(labels, split.validation, labels[split.forget], stream(0, "probe"))
+    precision = str(resolve_precision(world.precision, compute_device()))
+    common = {**world.model_dump(mode="json", exclude={"data"}), "precision": precision}
+    runtime, model = _runtime(data, plan.config), models.build(data.architecture)
+    rows, _ = draw_train(data.samples, world)
+    original = store.get(common, model, lambda: _train_original(runtime, world, rows, told))
+    problem = _pose(data, split, original)
+    common["deletion"] = plan.deletion.model_dump(mode="json")
 
     def finished(end: EndPlan) -> NamedModel:
-        key = {**common, "forget": forget, "method": end.method.model_dump(mode="json"), "method_seed": end.seed}
-        return NamedModel(name=end.name, state=store.get(key, model, lambda: _unlearn(problem, end, plan.config, told)))
+        key = {**common, "method": end.method.model_dump(mode="json"), "method_seed": end.seed}
+        state = store.get(key, model, lambda: _unlearn(problem, end, plan.seed, runtime, told))
+        return NamedModel(name=end.name, state=state)
 
     plans = plan_ends(condition, plan.method, plan.other, plan.seed, first_order=plan.first_order)
     first, second = (finished(end) for end in plans)
-    return study_connection(problem, first, second, plan.config, plan.seed, progress=_telling(told, "connecting"))
-
-
-def choose_forgotten(manifest: Path, share: float, seed: int) -> tuple[str, ...]:
-    """Return the ids of a seeded share of the training split, at least one.
-
-    Raises:
-        InvalidRequestError: the share is not between 0 and 1, or nothing would be kept.
-    """
-    if not 0.0 < share < 1.0:
-        raise InvalidRequestError(FieldViolation(field="--forget-share", description="must lie between 0 and 1"))
-    table = pq.read_table(manifest, columns=["sample_id", "split"])
-    ids = [
-        name
-        for name, split in zip(*(table[column].to_pylist() for column in table.column_names), strict=True)
-        if split == Split.TRAIN
-    ]
-    count = max(1, round(share * len(ids)))
-    if count >= len(ids):
-        description = f"forgets {count} of {len(ids)} training samples: there is nothing to keep"
-        raise InvalidRequestError(FieldViolation(field="--forget-share", description=description))
-    return tuple(random.Random(seed).sample(ids, count))  # noqa: S311
+    key = {
+        **common,
+        "ends": [checkpoint.digest(end.state) for end in (first, second)],
+        "curve": plan.config.train.model_dump(mode="json"),
+        "beta": plan.config.beta,
+    }
+    return study_connection(
+        problem,
+        first,
+        second,
+        plan.config,
+        plan.seed,
+        keep_control=_keeping(store, key, first.state, model),
+        progress=_telling(told, "connecting"),
+    )
 
 
 def write_connection(connection: Connection, folder: Path, name: str) -> list[Path]:
@@ -173,68 +197,98 @@ def _drawn(connection: Connection) -> dict[str, bytes]:
     return {"svg": draw_connection(connection)}
 
 
-def _decoded(data: StudyData, threads: int) -> DecodedSamples:
+def _rows_of(manifest: Path, ids: Sequence[str]) -> Tensor:
+    """Return the manifest rows of training samples, int64, ascending."""
+    table = pq.read_table(manifest, columns=["sample_id", "split"])
+    asked = np.isin(np.asarray(table["sample_id"].to_pylist()), np.asarray(ids, dtype=np.str_))
+    is_train = np.asarray(table["split"].to_pylist()) == ManifestSplit.TRAIN
+    count = len(set(ids))
+    missing, heldout = count - int(asked.sum()), int((asked & ~is_train).sum())
+    if not count:
+        raise _unusable("names no sample")
+    if missing:
+        raise _unusable(f"{missing} of {count} ids are not in the manifest")
+    if heldout:
+        raise _unusable(f"{heldout} of {count} samples are not in the training split")
+    if int(is_train.sum()) - count < 2:
+        raise _unusable(f"names {count} of {int(is_train.sum())} training samples: there is nothing to keep")
+    return torch.from_numpy(np.flatnonzero(asked))
+
+
+def _unusable(description: str) -> InvalidRequestError:
+    return InvalidRequestError(FieldViolation(field="--forget", description=description))
+
+
+def _loaded(data: StudyData, threads: int, told: Told) -> ResearchData:
+    progress = partial(told, "decoding samples")
     with TemporaryDirectory() as folder:  # what is mapped stays readable
-        return decode(data.manifest, data.architecture, folder=Path(folder), threads=threads)
+        if isinstance(data.network, str):
+            return load_research_data(data.manifest, data.network, Path(folder), progress=progress)
+        decoded = decode(data.manifest, data.network, folder=Path(folder), threads=threads, progress=progress)
+    train, heldout = torch.from_numpy(decoded.train), torch.from_numpy(decoded.heldout)
+    samples = Samples(data=decoded.data, train=train, heldout=heldout)
+    return ResearchData(samples=samples, architecture=data.network)
 
 
-def _pose(samples: DecodedSamples, data: StudyData, original: State) -> Problem:
-    forget = samples.positions(_rows_of(data.manifest, data.forget))
-    train = torch.from_numpy(samples.train)
-    if not bool(torch.isin(forget, train).all()):
-        raise DataError("samples to forget are not all of the training split")
-    heldout = torch.from_numpy(samples.heldout)
-    parts = split_heldout(samples.heldout_subjects, SPLIT_KEY, HeldoutConfig())
+def _split(samples: Samples, forget: Tensor, seed: int) -> Split:
+    """Return who is who where all of the training split was trained on; D_v is drawn as `draw_split` does."""
+    count = max(1, round(VALIDATION_SHARE * len(samples.heldout)))
+    validation = subsample(samples.heldout, count, stream(seed, "validation"))
+    nobody = torch.empty(0, dtype=torch.int64)
+    return Split(
+        forget=forget,
+        retain=samples.train[~torch.isin(samples.train, forget)],
+        validation=validation,
+        test=samples.heldout[~torch.isin(samples.heldout, validation)],
+        class_test=nobody,
+        sealed=nobody,
+    )
+
+
+def _pose(data: ResearchData, split: Split, original: State) -> Problem:
     return Problem(
         model=models.build(data.architecture),
         architecture=data.architecture,
         original=original.to(compute_device()),
-        data=samples.data,
-        forget=forget,
-        retain=train[~torch.isin(train, forget)],
-        validation=heldout[parts.validation],
-        test=heldout[parts.test],
+        data=data.samples.data,
+        forget=split.forget,
+        retain=split.retain,
+        validation=split.validation,
+        test=split.test,
     )
 
 
-def _rows_of(manifest: Path, ids: Sequence[str]) -> list[int]:
-    names = np.asarray(pq.read_table(manifest, columns=["sample_id"])["sample_id"].to_pylist())
-    rows = np.flatnonzero(np.isin(names, np.asarray(ids)))
-    missing = len(set(ids)) - len(rows)
-    if missing:
-        description = f"{missing} of {len(set(ids))} ids are not in the manifest"
-        raise InvalidRequestError(FieldViolation(field="--forget", description=description))
-    return [int(row) for row in rows]
+def _train_original(runtime: Runtime, world: World, rows: Tensor, told: Told) -> State:
+    rng, progress = stream(world.seed, "original"), _telling(told, "training the original")
+    return train_from_scratch(runtime, rows, world.recipe, rng, progress=progress)
 
 
-def _train_original(samples: DecodedSamples, data: StudyData, plan: ConditionPlan, told: Told) -> State:
-    reader = BatchReader(data=samples.data, architecture=data.architecture, device=compute_device())
-    runtime = _runtime(reader, plan.config)
-    return train_from_scratch(
-        runtime,
-        torch.from_numpy(samples.train),
-        plan.recipe,
-        stream(plan.seed, "original"),
-        progress=_telling(told, "training the original"),
-    )
-
-
-def _unlearn(problem: Problem, end: EndPlan, config: ConnectionConfig, told: Told) -> State:
-    reader = BatchReader(data=problem.data, architecture=problem.architecture, device=problem.device)
-    return unlearn(
+def _unlearn(problem: Problem, end: EndPlan, seed: int, runtime: Runtime, told: Told) -> State:
+    state = unlearn(
         problem,
         end.method,
-        stream(end.seed, "unlearn"),
-        runtime=_runtime(reader, config),
+        stream(end.seed, "pre_unlearn"),
+        runtime=runtime,
         progress=_telling(told, f"unlearning: {end.name}"),
     )
+    rows = subsample(problem.retain, SelectionConfig().batchnorm_images, stream(seed, "batchnorm"))
+    return reestimate_batchnorm(runtime, state, rows)
 
 
-def _runtime(reader: BatchReader, config: ConnectionConfig) -> Runtime:
+def _keeping(store: ModelStore, key: dict[str, object], end: State, model: nn.Module) -> Keep:
+    def keep(make: Callable[[], Params]) -> Params:
+        # As a model of the ends' architecture, so that it is checked like one; nobody reads its buffers.
+        return store.get(key, model, lambda: State(params=make(), buffers=end.buffers)).params
+
+    return keep
+
+
+def _runtime(data: ResearchData, config: ConnectionConfig) -> Runtime:
+    device = compute_device()
     return Runtime(
-        model=models.build(reader.architecture),
-        reader=reader,
-        dtype=resolve_precision(config.precision, reader.device),
+        model=models.build(data.architecture),
+        reader=BatchReader(data=data.samples.data, architecture=data.architecture, device=device),
+        dtype=resolve_precision(config.precision, device),
         evaluation_batch=config.evaluation_batch,
     )
 
@@ -245,7 +299,8 @@ def _telling(told: Told, what: str) -> Progress:
 
 def _end(path: Path, model: nn.Module) -> NamedModel:
     content = _content(path)
-    return NamedModel(name=path.stem, state=checkpoint.load(content, model, expected_digest=_digest(content)))
+    digest = hashlib.sha256(content).hexdigest()
+    return NamedModel(name=path.stem, state=checkpoint.load(content, model, expected_digest=digest))
 
 
 def _content(path: Path) -> bytes:
@@ -254,7 +309,3 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         description = f"{path} cannot be read ({error.strerror})"
         raise InvalidRequestError(FieldViolation(field="weights", description=description)) from error
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,8 @@
-"""A folder of finished models, so that an interrupted study goes on where it was."""
+"""A folder of finished models, so that an interrupted study goes on where it was.
+
+The cells of `unlearn bench` have a store of their own: its records are made to be checked in, without weights. Here are
+models only.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -8,6 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from mcu_core import checkpoint
+from mcu_core.errors import CheckpointError
 from mcu_core.types import State
 from mcu_core.whole_files import locked, replacing
 from service.domain.canonical import canonical_bytes
@@ -30,23 +35,29 @@ class ModelStore:
             make: trains it.
 
         Returns:
-            The state on the CPU, always as it was read back from its file.
-
-        Raises:
-            CheckpointError: a stored file is not what was written; remove it.
+            The state on the CPU, always as it was read back from its file. A file that is not what was written is made
+            again.
         """
         name = hashlib.sha256(canonical_bytes(dict(key))).hexdigest()
         weights, promise = (self.folder / f"{name}.{suffix}" for suffix in ("safetensors", "sha256"))
-        if not _is_made(promise):
-            with locked(self.folder / f".{name}.lock"):
-                if not _is_made(promise):
-                    _keep(make(), weights, promise)
+        found = _read(weights, promise, model)
+        if found is not None:
+            return found
+        with locked(self.folder / f".{name}.lock"):
+            found = _read(weights, promise, model)  # another process may have made it
+            if found is not None:
+                return found
+            _keep(make(), weights, promise)
         return checkpoint.load(weights, model, expected_digest=promise.read_text(encoding="ascii"))
 
 
-def _is_made(promise: Path) -> bool:
-    """Return whether there is a promise; an empty file is what a full disk or an older version can have left."""
-    return promise.is_file() and promise.stat().st_size > 0
+def _read(weights: Path, promise: Path, model: nn.Module) -> State | None:
+    """Return the model where it is there and undamaged."""
+    try:
+        expected = promise.read_text(encoding="ascii")
+        return checkpoint.load(weights, model, expected_digest=expected)
+    except (FileNotFoundError, UnicodeDecodeError, CheckpointError):
+        return None
 
 
 def _keep(state: State, weights: Path, promise: Path) -> None:

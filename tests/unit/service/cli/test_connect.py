@@ -28,7 +28,7 @@ def fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like Fashion-MNIST: 28 x 28 pixels of noise, brighter by class."""
     folder = tmp_path_factory.mktemp("fashion")
     rng = np.random.default_rng(0)
-    for name, count in (("train", 200), ("t10k", 150)):
+    for name, count in (("train", 200), ("t10k", 600)):
         labels = np.arange(count, dtype=np.uint8) % 10
         pixels = rng.integers(0, 100, (count, 28, 28)) + 15 * labels[:, None, None]
         for kind, magic, shape, content in (
@@ -62,7 +62,7 @@ def spoken(fashion: Path, home: Path) -> str:
 
 @pytest.fixture(scope="module")
 def manifest(spoken: str, home: Path) -> Path:
-    (path,) = (home / "store").glob("*.parquet")
+    (path,) = (home / "store" / "data").glob("*.parquet")
     return path
 
 
@@ -90,6 +90,45 @@ def test_two_files_are_connected_by_one_command(manifest: Path, tmp_path: Path) 
     result = CliRunner().invoke(app, ["connect", *map(str, ends), *_options(manifest, ids, tmp_path, NETWORK)])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "pair.md").read_text(encoding="utf-8").startswith("# a to b")
+
+
+def test_the_manifest_tells_what_is_not_said_of_the_models(manifest: Path, tmp_path: Path) -> None:
+    ends = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for seed, path in enumerate(ends):
+        checkpoint.save(models.initialise(NETWORK, seed), path)
+    ids = tmp_path / "ids.txt"
+    ids.write_text("\n".join(_train_ids(manifest)[:10]), encoding="utf-8")
+    options = ["--manifest", str(manifest), "--forget", str(ids), "--architecture", NETWORK.name, "--points", "3"]
+    options += ["--out", str(tmp_path / "out"), "--curve-epochs", "1", "--threads", "1"]
+    result = CliRunner().invoke(app, ["connect", *map(str, ends), *options])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "connection.md").is_file()
+
+
+def test_half_of_a_networks_input_is_refused(manifest: Path, tmp_path: Path) -> None:
+    ids = tmp_path / "ids.txt"
+    ids.write_text(_train_ids(manifest)[0], encoding="utf-8")
+    options = ["--manifest", str(manifest), "--forget", str(ids), "--architecture", NETWORK.name, "--classes", "10"]
+    result = CliRunner().invoke(app, ["connect", "a", "b", *options, "--json"])
+    assert result.exit_code == 1
+    assert "--image-size" in json.loads(result.stderr)["error"]["message"]
+
+
+def test_a_file_without_ids_is_told_by_its_option(manifest: Path, tmp_path: Path) -> None:
+    ids = tmp_path / "ids.txt"
+    ids.touch()
+    result = CliRunner().invoke(app, ["connect", "a", "b", *_options(manifest, ids, tmp_path, NETWORK), "--json"])
+    assert result.exit_code == 1
+    assert "--forget: names no sample" in json.loads(result.stderr)["error"]["message"]
+
+
+def test_a_manifest_is_studied_as_the_images_it_was_made_of(
+    fashion: Path, home: Path, spoken: str, manifest: Path, tmp_path: Path
+) -> None:
+    found = json.loads(study(manifest, home, "--json", "--out", str(tmp_path / "out")))["connection"]
+    assert [found[end]["digest"] for end in ("first", "second")] == [
+        json.loads(spoken)["connection"][end]["digest"] for end in ("first", "second")
+    ]
 
 
 def test_a_missing_model_is_told_without_a_traceback(manifest: Path, tmp_path: Path) -> None:
@@ -128,7 +167,9 @@ def test_a_worker_that_is_not_installed_is_told_without_a_traceback(
     arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "service.worker.connection", None)
-    options = _options(tmp_path, tmp_path, tmp_path, NETWORK) if arguments[0] == "connect" else []
+    ids = tmp_path / "ids.txt"
+    ids.touch()
+    options = _options(tmp_path, ids, tmp_path, NETWORK) if arguments[0] == "connect" else []
     result = CliRunner().invoke(app, [*arguments, *options, "--json"])
     assert result.exit_code == 1
     assert "pip install" in json.loads(result.stderr)["error"]["message"]
@@ -149,7 +190,7 @@ def test_other_images_are_another_study(fashion: Path, home: Path, spoken: str, 
     content[8:] = bytes(reversed(content[8:]))
     labels.write_bytes(gzip.compress(bytes(content)))
     files = json.loads(study(other, home, "--json", "--out", str(tmp_path / "out")))["files"]
-    assert len(list((home / "store").glob("*.parquet"))) == 2
+    assert len(list((home / "store" / "data").glob("*.parquet"))) == 2
     assert {Path(name).name for name in files}.isdisjoint(Path(name).name for name in json.loads(spoken)["files"])
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from mcu_core import checkpoint
-from mcu_core.errors import CheckpointError
 from mcu_core.types import State
 from service.worker.model_store import ModelStore
 
@@ -60,13 +59,18 @@ def test_an_interrupted_training_leaves_no_model(store: ModelStore) -> None:
     assert checkpoint.digest(store.get(KEY, model, trained)) == checkpoint.digest(trained())
 
 
-def test_a_damaged_file_is_refused(store: ModelStore) -> None:
+@pytest.mark.parametrize("suffix", ["safetensors", "sha256"])
+def test_a_damaged_or_lost_file_is_made_again(suffix: str, store: ModelStore) -> None:
     model = nn.Linear(3, 2)
     store.get(KEY, model, trained)
-    (weights,) = store.folder.glob("*.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(CheckpointError):
-        store.get(KEY, model, never)
+    (path,) = store.folder.glob(f"*.{suffix}")
+    intact = path.read_bytes()
+    path.write_bytes(b"\xff" + intact[:-2])
+    assert checkpoint.digest(store.get(KEY, model, trained)) == checkpoint.digest(trained())
+    assert path.read_bytes() == intact
+    path.unlink()
+    assert checkpoint.digest(store.get(KEY, model, trained)) == checkpoint.digest(trained())
+    assert path.read_bytes() == intact
 
 
 @pytest.mark.parametrize("survived", [0, 1])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcu_core.connectivity.barrier import deviation
+from mcu_core.connection.barrier import deviation
 
 numbers = st.floats(-10.0, 10.0)
 
@@ -20,11 +20,17 @@ def test_values_on_the_line_of_the_ends_have_no_barrier(count: int, first: float
 
 
 def test_the_barrier_of_a_known_curve() -> None:
-    # 4 t (1 - t) above a line: 1 at the middle; its mean square over five points is (.5625 + 1 + .5625) / 5.
+    # 4 t (1 - t) above a line: 1 at the middle; its mean square over the inner points is (.5625 + 1 + .5625) / 3.
     found = deviation(grid(5), [2.0 - t + 4.0 * t * (1.0 - t) for t in grid(5)])
     assert found.rise == pytest.approx(1.0)
     assert (found.rise_at, found.dip) == (0.5, 0.0)
-    assert found.fluctuation == pytest.approx(math.sqrt(2.125 / 5))
+    assert found.fluctuation == pytest.approx(math.sqrt(2.125 / 3))
+
+
+@pytest.mark.parametrize("count", [3, 5, 21])
+def test_the_fluctuation_does_not_depend_on_the_number_of_points(count: int) -> None:
+    values = [0.0, *[0.25] * (count - 2), 0.0]
+    assert deviation(grid(count), values).fluctuation == pytest.approx(0.25)
 
 
 @given(st.lists(numbers, min_size=2, max_size=20))

@@ -18,13 +18,16 @@ class Deviation:
     dip_at: float
     """t of it."""
     fluctuation: float
-    """Root mean square of the distance from the line."""
+    """Root mean square of the distance from the line, between the ends."""
 
 
 def deviation(positions: Sequence[float], values: Sequence[float]) -> Deviation:
     """Compare values along a path with the straight line of the ends.
 
     d_i = m(t_i) - ((1 - t_i) m(0) + t_i m(1));  rise = max_i d_i;  dip = max_i -d_i;  fluctuation = √(mean_i d_i²)
+
+    The mean is over the points between the ends: these lie on the line by definition, and would make it depend on how
+    many points there are.
 
     Args:
         positions: t, ascending, the first 0 and the last 1.
@@ -53,5 +56,5 @@ def deviation(positions: Sequence[float], values: Sequence[float]) -> Deviation:
         rise_at=positions[distances.index(highest)],
         dip=0.0 - lowest,  # -0.0 would be shown with its sign
         dip_at=positions[distances.index(lowest)],
-        fluctuation=math.sqrt(sum(distance**2 for distance in distances) / len(distances)),
+        fluctuation=math.sqrt(sum(distance**2 for distance in inner) / len(inner)) if inner else 0.0,
     )

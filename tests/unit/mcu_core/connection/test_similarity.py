@@ -2,13 +2,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcu_core.connectivity.similarity import Counterfactual, agreement, changed_images, linear_cka
-from mcu_core.errors import DataError
+from mcu_core.connection.similarity import Counterfactual, agreement, changed_images, linear_cka
 from tests.cases import tiny_data
 
 
 def features(seed: int, count: int = 40, width: int = 7) -> Tensor:
     return torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def aligned(first: Tensor, second: Tensor) -> float:
+    found = linear_cka(first, second)
+    assert found is not None
+    return found
 
 
 def test_a_model_is_entirely_similar_to_itself() -> None:
@@ -17,12 +22,12 @@ def test_a_model_is_entirely_similar_to_itself() -> None:
 
 def test_rotation_scale_and_shift_do_not_matter() -> None:
     rotation, _ = torch.linalg.qr(features(5, 7))
-    expected = linear_cka(features(0), features(1))
-    assert linear_cka(-3.0 * features(0) @ rotation + 2.0, features(1)) == pytest.approx(expected, abs=1e-12)
+    expected = aligned(features(0), features(1))
+    assert aligned(-3.0 * features(0) @ rotation + 2.0, features(1)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_alignment_is_symmetric_and_lies_between_0_and_1() -> None:
-    there, back = linear_cka(features(0), features(1, width=3)), linear_cka(features(1, width=3), features(0))
+    there, back = aligned(features(0), features(1, width=3)), aligned(features(1, width=3), features(0))
     assert there == pytest.approx(back, abs=1e-12)
     assert 0.0 <= there <= 1.0
 
@@ -35,13 +40,18 @@ def test_the_alignment_is_that_of_its_definition() -> None:
 
 
 def test_uncorrelated_features_are_not_similar() -> None:
-    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]).repeat(3, 1)
     assert linear_cka(signs[:, :1], signs[:, 1:]) == 0.0
 
 
-def test_features_that_do_not_differ_have_no_similarity() -> None:
-    with pytest.raises(DataError, match="do not differ"):
-        linear_cka(torch.ones(4, 3), features(0, 4))
+def test_features_that_do_not_differ_have_no_alignment() -> None:
+    assert linear_cka(torch.ones(40, 3), features(0)) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_too_few_samples_have_no_alignment(count: int) -> None:
+    assert linear_cka(features(0, count), features(1, count)) is None
+    assert linear_cka(features(0, 10), features(1, 10)) is not None
 
 
 def test_agreement_counts_equal_answers_whichever_model_comes_first() -> None:

@@ -6,8 +6,10 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from mcu_core.errors import DataError
 from mcu_core.types import ImageData
+
+FEWEST_ALIGNED = 10
+"""Samples that an alignment is computed from: of two it is 1 whatever the models, and of few more it says little."""
 
 
 def agreement(first: Tensor, second: Tensor) -> float:
@@ -23,7 +25,7 @@ def agreement(first: Tensor, second: Tensor) -> float:
     return float((first.argmax(dim=1) == second.argmax(dim=1)).double().mean())
 
 
-def linear_cka(first: Tensor, second: Tensor) -> float:
+def linear_cka(first: Tensor, second: Tensor) -> float | None:
     """Return the linear centred kernel alignment of two models' features.
 
     CKA(X, Y) = ‖Yᵀ X‖²_F / (‖Xᵀ X‖_F ‖Yᵀ Y‖_F) = ⟨X Xᵀ, Y Yᵀ⟩_F / (‖X Xᵀ‖_F ‖Y Yᵀ‖_F), columns centred
@@ -35,18 +37,16 @@ def linear_cka(first: Tensor, second: Tensor) -> float:
         second: `[N, e]`.
 
     Returns:
-        In [0, 1], computed in float64; 1 for features that differ by rotation, scale and shift only.
-
-    Raises:
-        DataError: all samples have the same features.
+        In [0, 1], computed in float64; 1 for features that differ by rotation, scale and shift only. `None` for fewer
+        than `FEWEST_ALIGNED` samples, and where one model has the same features for all of them.
 
     Source: Kornblith et al., arXiv 1905.00414, equation 3 with linear kernels.
     """
     x, y = (features.double() - features.double().mean(dim=0) for features in (first, second))
     kernels = x @ x.T, y @ y.T
     norm = float(kernels[0].norm() * kernels[1].norm())
-    if norm == 0.0:
-        raise DataError(f"the features of {len(first)} samples do not differ: their similarity is not defined")
+    if norm == 0.0 or len(first) < FEWEST_ALIGNED:
+        return None
     return float((kernels[0] * kernels[1]).sum()) / norm
 
 

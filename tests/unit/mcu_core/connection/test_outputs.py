@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mcu_core.connectivity.answers import answers
+from mcu_core.connection.outputs import outputs_of
 from mcu_core.errors import ConfigurationError, DivergedError
 from mcu_core.inference import logits
 from mcu_core.models import state_of
@@ -21,14 +21,14 @@ def other(state: State) -> State:
 def test_many_models_answer_as_one_by_one(problem: Problem, runtime: Runtime) -> None:
     states = [problem.original, other(problem.original)]
     points = [(lambda state=state: state.params, state.buffers) for state in states]
-    for state, found in zip(states, answers(runtime, points, ROWS), strict=True):
+    for state, found in zip(states, outputs_of(runtime, points, ROWS), strict=True):
         assert torch.equal(found.logits, logits(runtime, state, ROWS))
         assert found.features.shape == (90, 0)
 
 
 def test_the_last_layer_turns_the_features_into_the_answers(problem: Problem, runtime: Runtime) -> None:
     state = problem.original
-    (found,) = answers(runtime, [(lambda: state.params, state.buffers)], ROWS, with_features=True)
+    (found,) = outputs_of(runtime, [(lambda: state.params, state.buffers)], ROWS, with_features=True)
     expected = found.features @ state.params["head.weight"].T + state.params["head.bias"]
     torch.testing.assert_close(found.logits, expected)
 
@@ -36,14 +36,14 @@ def test_the_last_layer_turns_the_features_into_the_answers(problem: Problem, ru
 def test_each_sample_is_read_once_for_all_models(problem: Problem, runtime: Runtime) -> None:
     ticks: list[None] = []
     state = problem.original
-    answers(runtime, [(lambda: state.params, state.buffers)] * 3, ROWS, tick=lambda: ticks.append(None))
+    outputs_of(runtime, [(lambda: state.params, state.buffers)] * 3, ROWS, tick=lambda: ticks.append(None))
     assert len(ticks) == runtime.chunk_count(ROWS)
 
 
 def test_an_output_that_is_not_finite_is_refused(problem: Problem, runtime: Runtime) -> None:
     broken = {name: tensor * float("nan") for name, tensor in problem.original.params.items()}
     with pytest.raises(DivergedError, match="90 of 90"):
-        answers(runtime, [(lambda: broken, problem.original.buffers)], ROWS)
+        outputs_of(runtime, [(lambda: broken, problem.original.buffers)], ROWS)
 
 
 class _Pooling(nn.Module):
@@ -60,4 +60,4 @@ def test_a_network_without_a_linear_layer_has_no_features(runtime: Runtime) -> N
     pooling = replace(runtime, model=_Pooling())
     state = state_of(pooling.model)
     with pytest.raises(ConfigurationError, match="no linear layer"):
-        answers(pooling, [(lambda: state.params, state.buffers)], ROWS, with_features=True)
+        outputs_of(pooling, [(lambda: state.params, state.buffers)], ROWS, with_features=True)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mcu_core.config import ConnectionConfig, TrainConfig
-from mcu_core.connectivity.between import Line, fit_between
+from mcu_core.connection.between import Line, fit_between
 from mcu_core.params import midpoint
 from mcu_core.runtime import Runtime, stream
 from mcu_core.types import Params, Pathway, Problem

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mcu_core.errors import ConfigurationError, DivergedError
-from mcu_core.inference import Point, Tick
+from mcu_core.errors import ConfigurationError
+from mcu_core.inference import Point, Tick, each_output, join_outputs
 from mcu_core.runtime import Runtime
 from mcu_core.types import Buffers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Answers:
+class Outputs:
     """What one model makes of N samples, in their order, on the CPU."""
 
     logits: Tensor
@@ -22,14 +22,14 @@ class Answers:
     """float32 `[N, d]`: what its last linear layer reads; `[N, 0]` where nobody asked."""
 
 
-def answers(
+def outputs_of(
     runtime: Runtime,
     points: Sequence[tuple[Point, Buffers]],
     rows: Tensor,
     *,
     with_features: bool = False,
     tick: Tick = lambda: None,
-) -> list[Answers]:
+) -> list[Outputs]:
     """Return what several models in eval mode make of the same samples, reading each sample once.
 
     Args:
@@ -40,7 +40,7 @@ def answers(
         tick: called after each batch.
 
     Returns:
-        Answers by model.
+        Outputs by model.
 
     Raises:
         ConfigurationError: the network has no linear layer.
@@ -50,24 +50,16 @@ def answers(
     seen: list[Tensor] = []
     if with_features:
         _last_linear(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
-    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in points]
+    logits: list[list[Tensor]] = [[] for _ in points]
+    features: list[list[Tensor]] = [[] for _ in points]
     with torch.inference_mode():
-        for batch in runtime.chunks(rows):
-            for kept, (point, buffers) in zip(parts, points, strict=True):
-                outputs = runtime.forward(network, point(), buffers, batch)
-                features = seen.pop().flatten(1).float() if with_features else outputs[:, :0]
-                kept.append((outputs.cpu(), features.cpu()))
-            tick()
-    return [_joined(kept) for kept in parts]
-
-
-def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> Answers:
-    # Cloned outside of inference mode: normal tensors again.
-    logits, features = (torch.cat([part[index] for part in parts]).clone() for index in range(2))
-    wrong = int((~logits.isfinite()).any(dim=1).sum())
-    if wrong:
-        raise DivergedError(f"the model's output is not finite on {wrong} of {len(logits)} samples")
-    return Answers(logits=logits, features=features)
+        for index, _, outputs in each_output(runtime, network, points, rows, tick=tick):
+            logits[index].append(outputs.cpu())
+            features[index].append(seen.pop().flatten(1).float().cpu() if with_features else logits[index][-1][:, :0])
+    return [
+        Outputs(logits=join_outputs(one), features=torch.cat(other).clone())  # a normal tensor, as the outputs
+        for one, other in zip(logits, features, strict=True)
+    ]
 
 
 def _last_linear(network: nn.Module) -> nn.Linear:
