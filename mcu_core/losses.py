@@ -22,24 +22,29 @@ def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
     return functional.cross_entropy(logits, batch.labels)
 
 
-def ascend_and_descend(logits: Tensor, batch: Batch, beta: Tensor | float) -> Tensor:
+def ascend_and_descend(logits: Tensor, batch: Batch, beta: Tensor | float, *, ceiling: float | None = None) -> Tensor:
     """Return the loss that forgets and keeps at once.
 
-    L = CE(D_r) - β w CE(D_f), each CE a mean over its own rows; w is the batch's `forget_weight`
+    L = CE(D_r) - β w mean_i min(CE_i, c) over D_f; CE(D_r) is a mean over its own rows, w the batch's `forget_weight`
 
     Args:
         logits: float32 `[N, K]`.
         batch: the first `batch.forget_count` rows are D_f's, the others D_r's; both non-empty.
         beta: weight of the ascent, a number or a scalar tensor without gradient.
+        ceiling: c, in nats; a sample beyond it is forgotten enough and no longer pushed. `None` is infinity.
 
     Returns:
-        A scalar, in nats; unbounded below.
+        A scalar, in nats; unbounded below without a ceiling.
 
-    Source: NegGrad+ in Kurmanji et al. (arXiv 2302.09880); equation 2 of arXiv 2505.10859. w is ours; see
-        `data.MixedBatches`.
+    Source: NegGrad+ in Kurmanji et al. (arXiv 2302.09880); equation 2 of arXiv 2505.10859. w and c are
+        ours; see `data.MixedBatches`.
     """
     count = batch.forget_count
-    forget = functional.cross_entropy(logits[:count], batch.labels[:count])
+    if ceiling is None:
+        forget = functional.cross_entropy(logits[:count], batch.labels[:count])
+    else:
+        each = functional.cross_entropy(logits[:count], batch.labels[:count], reduction="none")
+        forget = each.clamp(max=ceiling).mean()
     retain = functional.cross_entropy(logits[count:], batch.labels[count:])
     return retain - beta * batch.forget_weight * forget
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mcu_core.config.base import ForgetShare, Fraction, PositiveFraction, Seed, Setting, TrainConfig
+from mcu_core.config.base import Ceiling, ForgetShare, Fraction, PositiveFraction, Seed, Setting, TrainConfig
 from mcu_core.config.objectives import BoundedObjectiveConfig, ReferenceConfig
 
 
@@ -78,6 +78,7 @@ class NegGradPlusConfig(Setting):
     kind: Literal["neggrad_plus"] = "neggrad_plus"
     beta: Annotated[float, Field(ge=0.0, le=10.0)] = 0.15
     """Weight of the ascent."""
+    ceiling: Ceiling = None
     train: TrainConfig = TrainConfig(epochs=5, learning_rate=0.01)
 
     @model_validator(mode="before")

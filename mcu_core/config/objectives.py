@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mcu_core.config.base import Fraction, Setting
+from mcu_core.config.base import Ceiling, Fraction, Setting
 
 
 class FixedBetaConfig(Setting):
@@ -43,6 +43,7 @@ class AscentConfig(Setting):
 
     kind: Literal["ascent"] = "ascent"
     beta: BetaConfig = AdaptiveBetaConfig()
+    ceiling: Ceiling = None
 
 
 class QuantileConfig(Setting):

@@ -107,7 +107,7 @@ def fit_curve(
     )
     if isinstance(config.objective, AscentConfig):
         penalty = Penalty(config.objective.beta, references)
-        loss, lower = ascent(penalty), "curve.train.learning_rate or curve.objective.beta"
+        loss, lower = ascent(penalty, config.objective.ceiling), "curve.train.learning_rate or curve.objective.beta"
     else:
         penalty = None
         loss = bounded_loss(problem, config.objective, runtime=runtime)
@@ -181,10 +181,10 @@ def bend(
     return Pathway(original=first, control=trained.params, end=last, mask=mask)
 
 
-def ascent(penalty: Penalty) -> Loss:
+def ascent(penalty: Penalty, ceiling: float | None = None) -> Loss:
     """Return the paper's loss, CE(D_r) - β CE(D_f), with β from the batch's own answers (arXiv 2505.10859, eq. 2)."""
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return ascend_and_descend(logits, batch, penalty(logits.detach(), batch))
+        return ascend_and_descend(logits, batch, penalty(logits.detach(), batch), ceiling=ceiling)
 
     return loss

@@ -72,7 +72,7 @@ def ablation_rows(study: Study) -> tuple[Row, ...]:
     """Return the rows of the ablation: both θ_p, then a pathway to one of them with each variation."""
     deletion = study.random
     worlds = [study.world(seed) for seed in study.seeds]
-    ends: dict[str, MethodConfig] = {LONG: neggrad_plus(study), SHORT: short_neggrad_plus(study)}
+    ends: dict[str, MethodConfig] = {LONG: neggrad_plus(study, deletion), SHORT: short_neggrad_plus(study)}
     rows = [
         Row(name=ORIGINAL, cells=tuple(UntouchedCell(world=world, deletion=deletion) for world in worlds)),
         Row(name=RETRAINED, cells=tuple(RetrainedCell(world=world, deletion=deletion) for world in worlds)),

@@ -86,13 +86,13 @@ def forgetting_rows(study: Study) -> tuple[Row, ...]:
         ORIGINAL: tuple(UntouchedCell(world=world, deletion=deletion) for world in all_worlds),
         RETRAINED: tuple(RetrainedCell(world=world, deletion=deletion) for world in all_worlds),
         "NegGrad+": tuple(
-            UnlearnedCell(world=world, deletion=deletion, method=neggrad_plus(study)) for world in all_worlds
+            UnlearnedCell(world=world, deletion=deletion, method=neggrad_plus(study, deletion)) for world in all_worlds
         ),
         "MCU_β-NegGrad+": tuple(
             PathwayCell(
                 world=world,
                 deletion=deletion,
-                method=neggrad_plus(study),
+                method=neggrad_plus(study, deletion),
                 curve=study.curve(deletion, ADAPTIVE).model_copy(update={"mask": MaskConfig(mode=MaskMode.FULL)}),
             )
             for world in all_worlds

@@ -148,7 +148,7 @@ def panels(figure: Figure, study: Study) -> tuple[Panel, ...]:  # noqa: PLR0911 
                     study,
                     f"{name} (β = {beta:g})",
                     ADAPTIVE,
-                    method=neggrad_plus(study).model_copy(update={"beta": beta}),
+                    method=neggrad_plus(study, study.random).model_copy(update={"beta": beta}),
                 )
                 for name, beta in ends
             )
@@ -269,8 +269,8 @@ def _panel(
 ) -> Panel:
     if len(study.seeds) != 1:
         raise ConfigurationError(f"a figure shows one seed, got {len(study.seeds)}")
-    end = method or neggrad_plus(study)
-    cell = study.pathway(study.seeds[0], deletion or study.random, end, curve)
+    what = deletion or study.random
+    cell = study.pathway(study.seeds[0], what, method or neggrad_plus(study, what), curve)
     return Panel(title=title, cell=cell, is_default=curve == ADAPTIVE if is_default is None else is_default, x=x)
 
 

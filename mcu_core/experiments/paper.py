@@ -8,6 +8,7 @@ from pydantic import Field
 from mcu_core.config import (
     BENCH_EPOCHS,
     ArchitectureConfig,
+    AscentConfig,
     Augmentation,
     CurveConfig,
     FinetuneConfig,
@@ -30,6 +31,10 @@ CLASS_CURVE_EPOCHS = 5
 """Of the curve where a class is forgotten."""
 CLASS_SCALE = 0.2
 """Of NegTV where a class is forgotten."""
+CLASS_CEILING = 10.0
+"""Nats, of the ascents where a class is forgotten. Ours: without it NegGrad+ diverges on memorised data."""
+CLASS_ASCENT_RATE = 1e-3
+"""Of GA where a class is forgotten. Ours: with the rate of a random deletion nothing of the class is forgotten."""
 
 
 class Study(Setting):
@@ -94,9 +99,13 @@ class Study(Setting):
 
     def curve(self, deletion: Deletion, curve: CurveConfig) -> CurveConfig:
         """Return a curve with the number of epochs that the paper has for a deletion."""
-        epochs = CLASS_CURVE_EPOCHS if isinstance(deletion, WholeClass) else curve.train.epochs
-        train = curve.train.model_copy(update={"epochs": self.curve_epochs or epochs})
-        return curve.model_copy(update={"train": train})
+        is_class = isinstance(deletion, WholeClass)
+        epochs = self.curve_epochs or (CLASS_CURVE_EPOCHS if is_class else curve.train.epochs)
+        objective = curve.objective
+        if is_class and isinstance(objective, AscentConfig):
+            objective = objective.model_copy(update={"ceiling": CLASS_CEILING})
+        train = curve.train.model_copy(update={"epochs": epochs})
+        return curve.model_copy(update={"train": train, "objective": objective})
 
     def pathway(self, seed: int, deletion: Deletion, method: MethodConfig, curve: CurveConfig) -> PathwayCell:
         """Return the cell of a pathway with the paper's choice of the point."""
@@ -111,9 +120,9 @@ class NamedMethod:
     config: MethodConfig
 
 
-def neggrad_plus(study: Study) -> NegGradPlusConfig:
+def neggrad_plus(study: Study, deletion: Deletion) -> NegGradPlusConfig:
     """Return the θ_p that the paper takes unless it says otherwise."""
-    config = NegGradPlusConfig()
+    config = NegGradPlusConfig(ceiling=CLASS_CEILING if isinstance(deletion, WholeClass) else None)
     return config.model_copy(update={"train": study.train(config.train)})
 
 
@@ -128,14 +137,17 @@ def paper_methods(study: Study, deletion: Deletion) -> tuple[NamedMethod, ...]:
         deletion: random or class-wise.
     """
     is_class = isinstance(deletion, WholeClass)
-    ascent = GradientAscentConfig(stop_at_forget_accuracy=0.0 if is_class else None)
+    ascent = GradientAscentConfig()
+    if is_class:
+        faster = ascent.train.model_copy(update={"learning_rate": CLASS_ASCENT_RATE})
+        ascent = GradientAscentConfig(stop_at_forget_accuracy=0.0, train=faster)
     negation = NegTaskVectorConfig(scale=CLASS_SCALE) if is_class else NegTaskVectorConfig()
     finetune, relabel, saliency = FinetuneConfig(), RandomLabelConfig(), SalUnConfig()
     return (
         NamedMethod(name="FT", config=finetune.model_copy(update={"train": study.train(finetune.train)})),
         NamedMethod(name="RL", config=relabel.model_copy(update={"train": study.train(relabel.train)})),
         NamedMethod(name="GA", config=ascent.model_copy(update={"train": study.train(ascent.train)})),
-        NamedMethod(name="NegGrad+", config=neggrad_plus(study)),
+        NamedMethod(name="NegGrad+", config=neggrad_plus(study, deletion)),
         NamedMethod(name="SalUn", config=saliency.model_copy(update={"train": study.train(saliency.train)})),
         NamedMethod(name="NegTV", config=negation.model_copy(update={"train": study.train(negation.train)})),
     )

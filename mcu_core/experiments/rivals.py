@@ -32,7 +32,7 @@ def rival_rows(study: Study) -> tuple[Row, ...]:
             f"SSD selects nothing where {study.share:.0%} is forgotten: take a share below {most:g}"
         )
     deletion, worlds = study.random, [study.world(seed) for seed in study.seeds]
-    end = NamedMethod(name="NegGrad+", config=neggrad_plus(study))
+    end = NamedMethod(name="NegGrad+", config=neggrad_plus(study, deletion))
     pathways = tuple(study.pathway(seed, deletion, end.config, ADAPTIVE) for seed in study.seeds)
     unlearned = {
         method.name: tuple(UnlearnedCell(world=world, deletion=deletion, method=method.config) for world in worlds)

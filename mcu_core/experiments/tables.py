@@ -128,7 +128,8 @@ def table_rows(study: Study, deletion: Deletion, *, per_method: bool) -> tuple[R
             rows.append(Row(name=f"MCU_β-{method.name}", cells=pathways, rests_on=method.name))
     if not per_method:
         for name, curve in (("MCU", FIXED), ("MCU_β", ADAPTIVE)):
-            pathways = tuple(study.pathway(seed, deletion, neggrad_plus(study), curve) for seed in study.seeds)
+            end = neggrad_plus(study, deletion)
+            pathways = tuple(study.pathway(seed, deletion, end, curve) for seed in study.seeds)
             rows.append(Row(name=name, cells=pathways, rests_on="NegGrad+"))
     return tuple(rows)
 

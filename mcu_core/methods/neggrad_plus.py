@@ -21,7 +21,7 @@ def neggrad_plus(
 ) -> State:
     """Unlearn by gradient ascent on D_f balanced with descent on D_r.
 
-    L = CE(D_r) - β CE(D_f) over mixed batches, from θ_o
+    L = CE(D_r) - β CE(D_f) over mixed batches, from θ_o; where a ceiling is set it bounds the CE of each sample of D_f
 
     Args:
         problem: D_f, D_r and the original.
@@ -34,14 +34,14 @@ def neggrad_plus(
         θ_p. Its BatchNorm statistics contain D_f and must be estimated anew.
 
     Raises:
-        DivergedError: the ascent, which nothing bounds, got out of hand.
+        DivergedError: the ascent, which nothing bounds without a ceiling, got out of hand.
 
     Source: Kurmanji et al., arXiv 2302.09880, with both parts in each batch and without their α on the retain loss;
         settings of arXiv 2505.10859, appendix D.
     """
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return ascend_and_descend(logits, batch, config.beta)
+        return ascend_and_descend(logits, batch, config.beta, ceiling=config.ceiling)
 
     return train_on(
         problem,

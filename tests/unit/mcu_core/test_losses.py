@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import torch
+from torch.nn import functional
 
 from mcu_core.losses import ascend_and_descend, cross_entropy, distillation, label_logit
 from mcu_core.types import Batch
@@ -45,6 +46,21 @@ def test_the_label_logit_of_a_sure_answer_is_finite_with_a_gradient() -> None:
     assert logits.grad is not None
     assert bool(logits.grad.isfinite().all())
     torch.testing.assert_close(score, torch.tensor([200.0 - torch.log(torch.tensor(2.0)).item()]))
+
+
+def test_a_sample_beyond_the_ceiling_is_pushed_no_further() -> None:
+    logits = torch.tensor([[0.0, 12.0], [1.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    of_two = batch([0, 0, 1], 2)
+    loss = ascend_and_descend(logits, of_two, 0.5, ceiling=10.0)
+    plain = functional.cross_entropy(logits[1:2], of_two.labels[1:2])
+    torch.testing.assert_close(loss, torch.tensor(2.0).log() - 0.5 * (10.0 + plain) / 2)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad[0].tolist() == [0.0, 0.0]
+    assert float(logits.grad[1].abs().min()) > 0.0
+    torch.testing.assert_close(
+        ascend_and_descend(logits, of_two, 0.5, ceiling=1e3), ascend_and_descend(logits, of_two, 0.5)
+    )
 
 
 def test_distillation_is_the_divergence_of_the_softened_answers() -> None:
