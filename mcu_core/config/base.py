@@ -10,8 +10,8 @@ PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 ForgetShare = Annotated[float, Field(gt=0.0, lt=1.0)] | None
 """Share of forget rows in a mixed batch; `None` is the natural ratio."""
 Ceiling = Annotated[float, Field(gt=0.0, le=1000.0)] | None
-"""Nats of cross-entropy beyond which a sample of D_f is forgotten enough and no longer pushed; `None` never stops, as the
-paper has it. Where a class goes entirely nothing else holds the ascent: it ran away in each of three seeds."""
+"""Nats of cross-entropy beyond which a sample of D_f is forgotten enough and no longer pushed; `None` never stops, as
+the paper has it. Where a class goes entirely nothing else holds the ascent: it ran away in each of three seeds."""
 Seed = Annotated[int, Field(ge=0, lt=2**53)]
 
 
