@@ -331,7 +331,7 @@ class CellRecord(Part):
     costs: dict[str, Cost] = Field(default_factory=dict)
     """By phase, without the cells that this one rests on and without what measuring took."""
     diverged: str | None = None
-    """Why there are no numbers: the training, or one that it rests on, diverged."""
+    """Why there are no numbers: the method, or one that it rests on, diverged or had no effect."""
     environment: Environment
 
     @property

@@ -12,7 +12,7 @@ from torch.nn import functional
 from mcu_core import checkpoint, models
 from mcu_core.audit.assemble import environment
 from mcu_core.config import ReferenceFamilyConfig
-from mcu_core.errors import ConfigurationError, DivergedError
+from mcu_core.errors import ConfigurationError, DivergedError, NoEffectError
 from mcu_core.experiments.cells import (
     AuditableCell,
     AuditedCell,
@@ -166,7 +166,7 @@ class Laboratory:
         work = self._work(cell)
         try:
             made = self._run(cell, work)
-        except DivergedError as error:
+        except (DivergedError, NoEffectError) as error:
             made = Made(record=CellRecord(cell=cell, diverged=str(error), environment=environment(work.runtime)))
         record = made.record.model_copy(update={"inputs": self._inputs(cell)})
         if made.weights is not None:

@@ -11,7 +11,14 @@ import torch
 from pydantic import ValidationError
 
 from mcu_core import checkpoint
-from mcu_core.config import AlignConfig, NegGradPlusConfig, ReferenceConfig, ReferenceFamilyConfig, TrainConfig
+from mcu_core.config import (
+    AlignConfig,
+    NegGradPlusConfig,
+    ReferenceConfig,
+    ReferenceFamilyConfig,
+    SalUnConfig,
+    TrainConfig,
+)
 from mcu_core.errors import ConfigurationError, DataError, DivergedError
 from mcu_core.experiments.cells import (
     AuditedCell,
@@ -201,6 +208,14 @@ def test_a_divergence_is_a_result(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="diverged"):
         laboratory(tmp_path, diary).state(unlearned_of(diverging))
     assert diary.ran == []
+
+
+def test_a_method_without_effect_is_a_result(tmp_path: Path) -> None:
+    pathway = tiny_pathway()
+    cell = UnlearnedCell(world=pathway.world, deletion=pathway.deletion, method=SalUnConfig(keep=1e-9))
+    record = laboratory(tmp_path).record(cell)
+    assert record.metrics is None
+    assert "is none" in str(record.diverged)
 
 
 def test_a_forgotten_class_has_a_metric_of_its_own(tmp_path: Path) -> None:
