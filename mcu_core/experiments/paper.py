@@ -1,4 +1,4 @@
-"""The settings of the paper's experiments (arXiv 2505.10859, appendix C), and those of one command."""
+"""The methods of the paper's tables, and the settings of one command."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -24,13 +24,10 @@ from mcu_core.config import (
     Setting,
     TrainConfig,
 )
+from mcu_core.experiments.cases import PaperCase, settings_of
 from mcu_core.experiments.cells import PathwayCell
 from mcu_core.experiments.setup import Deletion, RandomShare, WholeClass, World, original_recipe
 
-CLASS_CURVE_EPOCHS = 5
-"""Of the curve where a class is forgotten."""
-CLASS_SCALE = 0.2
-"""Of NegTV where a class is forgotten."""
 CLASS_CEILING = 10.0
 """Nats, of the ascents where a class is forgotten. Ours: without it NegGrad+ diverges on memorised data."""
 CLASS_ASCENT_RATE = 1e-3
@@ -49,6 +46,8 @@ class Study(Setting):
     """Horizon of the originals' training."""
     augmentation: Augmentation = Augmentation.NONE
     """Of the images that originals, retrained models and references are trained on."""
+    case: PaperCase = PaperCase.CIFAR10
+    """Whose epochs and scales the paper's methods and curves take."""
     precision: Precision = Precision.AUTO
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Of D_train that a random deletion forgets."""
@@ -93,14 +92,16 @@ class Study(Setting):
         """Return the class-wise deletion."""
         return WholeClass() if self.label is None else WholeClass(label=self.label)
 
-    def train(self, config: TrainConfig) -> TrainConfig:
-        """Return a method's training with this study's number of epochs."""
-        return config if self.method_epochs is None else config.model_copy(update={"epochs": self.method_epochs})
+    def train(self, config: TrainConfig, epochs: int | None = None) -> TrainConfig:
+        """Return a method's training with this study's number of epochs, else the given one, else its own."""
+        return config.model_copy(update={"epochs": self.method_epochs or epochs or config.epochs})
 
     def curve(self, deletion: Deletion, curve: CurveConfig) -> CurveConfig:
-        """Return a curve with the number of epochs that the paper has for a deletion."""
-        is_class = isinstance(deletion, WholeClass)
-        epochs = self.curve_epochs or (CLASS_CURVE_EPOCHS if is_class else curve.train.epochs)
+        """Return a curve with the number of epochs that the paper has for a deletion, unless it has one of its own."""
+        is_class, settings = isinstance(deletion, WholeClass), settings_of(self.case)
+        usual = settings.class_curve_epochs if is_class else settings.curve_epochs
+        own = curve.train.epochs if curve.train.epochs != CurveConfig().train.epochs else None
+        epochs = self.curve_epochs or own or usual
         objective = curve.objective
         if is_class and isinstance(objective, AscentConfig):
             objective = objective.model_copy(update={"ceiling": CLASS_CEILING})
@@ -123,31 +124,43 @@ class NamedMethod:
 def neggrad_plus(study: Study, deletion: Deletion) -> NegGradPlusConfig:
     """Return the θ_p that the paper takes unless it says otherwise."""
     config = NegGradPlusConfig(ceiling=CLASS_CEILING if isinstance(deletion, WholeClass) else None)
-    return config.model_copy(update={"train": study.train(config.train)})
+    train = study.train(config.train, settings_of(study.case).ascent_epochs)
+    return config.model_copy(update={"train": train})
 
 
 def paper_methods(study: Study, deletion: Deletion) -> tuple[NamedMethod, ...]:
-    """Return the six methods with the paper's settings for CIFAR-10, in the order of its tables.
+    """Return the six methods with the paper's settings, in the order of its tables.
 
     GA differs: the paper's learning rate destroys the model, see `GradientAscentConfig`; where a class is forgotten it
     ascends until the class is gone, since D_v's accuracy is no target then.
 
     Args:
-        study: may set the number of epochs.
+        study: whose settings, and the number of epochs where it sets that.
         deletion: random or class-wise.
     """
-    is_class = isinstance(deletion, WholeClass)
-    ascent = GradientAscentConfig()
-    if is_class:
-        faster = ascent.train.model_copy(update={"learning_rate": CLASS_ASCENT_RATE})
-        ascent = GradientAscentConfig(stop_at_forget_accuracy=0.0, train=faster)
-    negation = NegTaskVectorConfig(scale=CLASS_SCALE) if is_class else NegTaskVectorConfig()
-    finetune, relabel, saliency = FinetuneConfig(), RandomLabelConfig(), SalUnConfig()
+    settings = settings_of(study.case)
+    relabelling = study.train(TrainConfig(epochs=settings.relabel_epochs, learning_rate=0.01))
     return (
-        NamedMethod(name="FT", config=finetune.model_copy(update={"train": study.train(finetune.train)})),
-        NamedMethod(name="RL", config=relabel.model_copy(update={"train": study.train(relabel.train)})),
-        NamedMethod(name="GA", config=ascent.model_copy(update={"train": study.train(ascent.train)})),
+        NamedMethod(name="FT", config=FinetuneConfig(train=relabelling)),
+        NamedMethod(name="RL", config=RandomLabelConfig(train=relabelling)),
+        NamedMethod(name="GA", config=_ascent(study, deletion)),
         NamedMethod(name="NegGrad+", config=neggrad_plus(study, deletion)),
-        NamedMethod(name="SalUn", config=saliency.model_copy(update={"train": study.train(saliency.train)})),
-        NamedMethod(name="NegTV", config=negation.model_copy(update={"train": study.train(negation.train)})),
+        NamedMethod(name="SalUn", config=SalUnConfig(train=relabelling)),
+        NamedMethod(
+            name="NegTV",
+            config=NegTaskVectorConfig(
+                scale=settings.class_scale if isinstance(deletion, WholeClass) else settings.scale,
+                train=relabelling.model_copy(update={"learning_rate": settings.negation_rate}),
+            ),
+        ),
+    )
+
+
+def _ascent(study: Study, deletion: Deletion) -> GradientAscentConfig:
+    is_class, train = isinstance(deletion, WholeClass), GradientAscentConfig().train
+    if is_class:
+        train = train.model_copy(update={"learning_rate": CLASS_ASCENT_RATE})
+    return GradientAscentConfig(
+        stop_at_forget_accuracy=0.0 if is_class else None,
+        train=study.train(train, settings_of(study.case).ascent_epochs),
     )

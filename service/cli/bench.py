@@ -75,6 +75,9 @@ def bench(
     augmentation: Annotated[
         str, typer.Option(help="`none`, `crop_flip` or `resized_crop_flip`, of whatever is trained from scratch.")
     ] = "none",
+    settings: Annotated[
+        str, typer.Option(help="Whose epochs the paper's methods take: `cifar10`, `imagenet100` or `tiny-imagenet`.")
+    ] = "cifar10",
     precision: Annotated[str, typer.Option(help="`auto`, `float32` or `bfloat16`.")] = "auto",
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads. More are faster and change the last bits of a result.")
@@ -130,6 +133,7 @@ def bench(
             image_size=image_size,
             channels=channels,
             augmentation=augmentation,
+            settings=settings,
             precision=precision,
             threads=threads,
         )

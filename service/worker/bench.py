@@ -8,6 +8,7 @@ from pathlib import Path
 from mcu_core.config import BENCH_EPOCHS, Augmentation, Precision
 from mcu_core.errors import ConfigurationError, DataError
 from mcu_core.experiments.artefacts import Artefact, Rendered, cells_of, is_table, render
+from mcu_core.experiments.cases import PaperCase
 from mcu_core.experiments.cells import (
     Cell,
     CellRecord,
@@ -76,6 +77,7 @@ class BenchRequest:
     channels: int | None = None
     """To which the data's images were converted; `None`: they have their own."""
     augmentation: str = "none"
+    settings: str = "cifar10"
     precision: str = "auto"
     threads: int = 1
     """Not the idle cores: how many they are would decide the last bits of a result."""
@@ -143,12 +145,13 @@ def require_measurable(request: BenchRequest) -> None:
     """Check what can be checked without data.
 
     Raises:
-        InvalidRequestError: there is no such artefact, precision or augmentation, a seed or the number of channels
-            cannot be, or the artefact would ignore a setting.
+        InvalidRequestError: there is no such artefact, precision, augmentation or settings, a seed or the number of
+            channels cannot be, or the artefact would ignore a setting.
     """
     _require_one_of("artefact", request.artefact, tuple(Artefact))
     _require_one_of("precision", request.precision, tuple(Precision))
     _require_one_of("augmentation", request.augmentation, tuple(Augmentation))
+    _require_one_of("settings", request.settings, tuple(PaperCase))
     if request.channels is not None:
         _require_one_of("channels", str(request.channels), ("1", "3"))
     _require_seeds(request.seeds or ())
@@ -177,6 +180,7 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
         seeds=request.seeds or _usual_seeds(artefact),
         epochs=request.epochs,
         augmentation=Augmentation(request.augmentation),
+        case=PaperCase(request.settings),
         precision=Precision(request.precision),
         share=request.share,
         label=None if is_usual_class else request.label,
@@ -295,6 +299,7 @@ def result_stem(request: BenchRequest, study: Study, data: ResearchData) -> str:
         NamedSetting(word="image-size", value=request.image_size, default=None),
         NamedSetting(word="channels", value=request.channels, default=None),
         NamedSetting(value=request.augmentation, default=plain.augmentation),
+        NamedSetting(word="settings", value=request.settings, default=plain.settings),
         NamedSetting(value=request.precision, default=plain.precision),
     )
 
