@@ -56,6 +56,7 @@ from mcu_core.config.pathway import (
     SelectionConfig,
 )
 from mcu_core.config.run import (
+    CEILING,
     AnotherPointRung,
     AuditConfig,
     GivenConfig,
@@ -66,10 +67,12 @@ from mcu_core.config.run import (
     Rung,
     UnlearningConfig,
     default_ladder,
+    recommended_rung,
 )
 
 __all__ = [
     "BENCH_EPOCHS",
+    "CEILING",
     "AdaptiveBetaConfig",
     "AlignConfig",
     "AnotherPointRung",
@@ -122,4 +125,5 @@ __all__ = [
     "UnlearningConfig",
     "WrongLabels",
     "default_ladder",
+    "recommended_rung",
 ]

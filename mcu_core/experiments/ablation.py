@@ -1,6 +1,7 @@
 """What each of the paper's settings of MCU_β is worth: one changed at a time, and all changes that pay together."""
 
 from mcu_core.config import (
+    CEILING,
     AdaptiveBetaConfig,
     AscentConfig,
     BetaRule,
@@ -13,6 +14,7 @@ from mcu_core.config import (
     SelectionConfig,
     Setting,
     TrainConfig,
+    recommended_rung,
 )
 from mcu_core.experiments.cells import PathwayCell, RetrainedCell, UnlearnedCell, UntouchedCell
 from mcu_core.experiments.paper import Study, neggrad_plus
@@ -24,8 +26,8 @@ HALF_EPOCHS = 5
 """Of the curve, in place of the paper's ten."""
 WIDE = SelectionConfig(window_start=0.25)
 """Four points over three quarters of the pathway, where the paper's four lie in its last quarter."""
-LONG, SHORT = "NegGrad+", "NegGrad+, 2 epochs"
-"""Rows of the two θ_p."""
+LONG, SHORT, BOUNDED = "NegGrad+", "NegGrad+, 2 epochs", "NegGrad+, with a ceiling"
+"""Rows of the θ_p."""
 
 
 class Variation(Setting):
@@ -59,6 +61,12 @@ def variations() -> tuple[Variation, ...]:
         Variation(
             name="quantile", curve=CurveConfig(objective=QuantileConfig(), train=both), selection=WIDE, end=SHORT
         ),
+        Variation(
+            name="the service's default",
+            curve=recommended_rung().curve,
+            selection=recommended_rung().selection,
+            end=BOUNDED,
+        ),
     )
 
 
@@ -69,10 +77,15 @@ def short_neggrad_plus(study: Study) -> NegGradPlusConfig:
 
 
 def ablation_rows(study: Study) -> tuple[Row, ...]:
-    """Return the rows of the ablation: both θ_p, then a pathway to one of them with each variation."""
+    """Return the rows of the ablation: the θ_p, then a pathway to one of them with each variation."""
     deletion = study.random
     worlds = [study.world(seed) for seed in study.seeds]
-    ends: dict[str, MethodConfig] = {LONG: neggrad_plus(study, deletion), SHORT: short_neggrad_plus(study)}
+    bounded = NegGradPlusConfig(ceiling=CEILING)
+    ends: dict[str, MethodConfig] = {
+        LONG: neggrad_plus(study, deletion),
+        SHORT: short_neggrad_plus(study),
+        BOUNDED: bounded.model_copy(update={"train": study.train(bounded.train)}),
+    }
     rows = [
         Row(name=ORIGINAL, cells=tuple(UntouchedCell(world=world, deletion=deletion) for world in worlds)),
         Row(name=RETRAINED, cells=tuple(RetrainedCell(world=world, deletion=deletion) for world in worlds)),

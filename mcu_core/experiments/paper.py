@@ -7,6 +7,7 @@ from pydantic import Field
 
 from mcu_core.config import (
     BENCH_EPOCHS,
+    CEILING,
     ArchitectureConfig,
     AscentConfig,
     Augmentation,
@@ -28,8 +29,8 @@ from mcu_core.experiments.cases import PaperCase, settings_of
 from mcu_core.experiments.cells import PathwayCell
 from mcu_core.experiments.setup import Deletion, RandomShare, WholeClass, World, original_recipe
 
-CLASS_CEILING = 10.0
-"""Nats, of the ascents where a class is forgotten. Ours: without it NegGrad+ diverges on memorised data."""
+CLASS_CEILING = CEILING
+"""Of the ascents where a class is forgotten. Ours: without it NegGrad+ diverges on memorised data."""
 CLASS_ASCENT_RATE = 1e-3
 """Of GA where a class is forgotten. Ours: with the rate of a random deletion nothing of the class is forgotten."""
 
