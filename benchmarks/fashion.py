@@ -16,7 +16,7 @@ from mcu_core.data import BatchReader
 from mcu_core.experiments import metrics
 from mcu_core.experiments.cells import Metrics
 from mcu_core.experiments.metrics import MeasuredRows
-from mcu_core.experiments.setup import RandomShare, Samples, World, draw_split, original_recipe, samples_digest
+from mcu_core.experiments.setup import RandomShare, Samples, World, draw_split, original_recipe
 from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
@@ -83,7 +83,7 @@ def deletion(
     )
     world = World(
         data="benchmark",
-        data_digest=samples_digest(samples),
+        data_digest=samples.digest,
         architecture=architecture,
         train_images=images,
         seed=seed,

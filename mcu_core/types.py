@@ -167,6 +167,19 @@ class SealedSamples:
     """int64 `[n]`, positions in `Problem.data`."""
 
 
+def exact_end(t: float, first: Params, last: Params) -> Params | None:
+    """Return the end of a path on which t lies, bit for bit; `None` for a t between the ends.
+
+    Raises:
+        ValueError: t lies outside [0, 1].
+    """
+    if not 0.0 <= t <= 1.0:
+        raise ValueError(f"t must lie in [0, 1], got {t}")
+    if 0.0 < t < 1.0:
+        return None
+    return dict(last if t else first)
+
+
 def bernstein(t: float) -> tuple[float, float, float]:
     """Return the weights of original, control and end on a quadratic Bezier curve.
 
@@ -205,10 +218,9 @@ class Pathway:
         Raises:
             ValueError: t lies outside [0, 1].
         """
-        if not 0.0 <= t <= 1.0:
-            raise ValueError(f"t must lie in [0, 1], got {t}")
-        if t in {0.0, 1.0}:
-            return dict(self.end if t else self.original)
+        end = exact_end(t, self.original, self.end)
+        if end is not None:
+            return end
         first, middle, last = bernstein(t)
         return {
             name: first * start + middle * self.control[name] + last * self.end[name]

@@ -36,6 +36,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is complete or as it was before; see `replacing`."""
+    with replacing(path) as file:
+        file.write(content)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock that one process at a time can have, and wait for it; it ends with the process that holds it.
@@ -47,3 +53,12 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk knows which files a folder has."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcu_core.whole_files import sync_folder
 from service.errors import ObjectStoreUnavailableError
 
 MARK_BYTES = 16
@@ -173,16 +174,7 @@ def _erase_everywhere(folder: Path, rows: NDArray[np.int64]) -> None:
         finally:
             os.close(pixels)
             os.close(marks)
-    _sync_names(folder)
-
-
-def _sync_names(folder: Path) -> None:
-    """Wait until the disk knows which files of a folder were deleted."""
-    names = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(names)
-    finally:
-        os.close(names)
+    sync_folder(folder)
 
 
 def _row_bytes(name: str) -> int:

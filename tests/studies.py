@@ -24,7 +24,7 @@ from mcu_core.experiments.cells import (
     UntouchedCell,
 )
 from mcu_core.experiments.paper import Study
-from mcu_core.experiments.setup import Samples, World, samples_digest
+from mcu_core.experiments.setup import Samples, World
 from mcu_core.report import AucEstimate, Environment, Interval, MembershipAttack, PathPoint, TailTest
 from tests.cases import TINY, tiny_data
 
@@ -44,7 +44,7 @@ def tiny_study(seeds: tuple[int, ...] = (0,)) -> Study:
     """Return settings under which a table takes seconds."""
     return Study(
         data="tiny",
-        data_digest=samples_digest(tiny_samples()),
+        data_digest=tiny_samples().digest,
         architecture=TINY,
         train_images=100,
         seeds=seeds,

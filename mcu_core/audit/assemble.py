@@ -15,7 +15,7 @@ from torch import Tensor
 from mcu_core import checkpoint
 from mcu_core.audit.accuracy import alignment, label_probability, right_answers
 from mcu_core.audit.membership import label_logit, svc_attack
-from mcu_core.audit.statistics import auc, rate, tail, utility_loss
+from mcu_core.audit.statistics import auc, both_tails, rate, utility_loss
 from mcu_core.config import AuditConfig, UnlearningConfig
 from mcu_core.data import match_classes, subsample
 from mcu_core.errors import DataError
@@ -223,10 +223,7 @@ def _measure(
         retain_accuracy=retain,
         test_accuracy=share(answers.test.right),
         auc=auc(forget_score, sealed_score, confidence=config.confidence),
-        tails=(
-            tail(forget_score, sealed_score, side="upper", level=tail_level),
-            tail(forget_score, sealed_score, side="lower", level=tail_level),
-        ),
+        tails=both_tails(forget_score, sealed_score, level=tail_level),
         membership=svc_attack(
             members=answers.retain.confidence[rows.svc_retain],
             nonmembers=answers.test.confidence[rows.svc_test],

@@ -202,6 +202,14 @@ def tail(forget: Scores, nonmembers: Scores, *, side: Literal["upper", "lower"],
     )
 
 
+def both_tails(forget: Scores, nonmembers: Scores, *, level: float) -> tuple[TailTest, TailTest]:
+    """Return the tests of the upper and of the lower tail; see `tail`."""
+    return (
+        tail(forget, nonmembers, side="upper", level=level),
+        tail(forget, nonmembers, side="lower", level=level),
+    )
+
+
 def exceedance_p_value(beyond: int, n: int, m: int, rank: int) -> float:
     """Return P(X ≥ beyond) for X ~ negative hypergeometric: of n members before the `rank`-th of m non-members.
 

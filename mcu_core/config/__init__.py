@@ -19,7 +19,6 @@ from mcu_core.config.base import (
 )
 from mcu_core.config.connection import ConnectionConfig
 from mcu_core.config.methods import (
-    BENCH_EPOCHS,
     AlignConfig,
     BadTeacherConfig,
     FinetuneConfig,
@@ -71,7 +70,6 @@ from mcu_core.config.run import (
 )
 
 __all__ = [
-    "BENCH_EPOCHS",
     "CEILING",
     "AdaptiveBetaConfig",
     "AlignConfig",

@@ -18,10 +18,6 @@ class RetrainConfig(Setting):
     """End after the first epoch whose running train accuracy reaches this; `None` runs all epochs."""
 
 
-BENCH_EPOCHS = 25
-"""Horizon of the originals' training in a bench: PreResNet-20 has memorised 12 000 images of Fashion-MNIST after 18."""
-
-
 class ReferenceFamilyConfig(Setting):
     """Models of one training set, each of which never sees one fold of it."""
 

@@ -10,7 +10,7 @@ from mcu_core.connectivity.fit import bend
 from mcu_core.data import MixedBatches
 from mcu_core.losses import ascend_and_descend
 from mcu_core.runtime import Runtime
-from mcu_core.types import Batch, Params, Pathway, Problem, Progress, ignore_progress
+from mcu_core.types import Batch, Params, Pathway, Problem, Progress, exact_end, ignore_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,10 +28,9 @@ class Line:
         Raises:
             ValueError: t lies outside [0, 1].
         """
-        if not 0.0 <= t <= 1.0:
-            raise ValueError(f"t must lie in [0, 1], got {t}")
-        if t in {0.0, 1.0}:
-            return dict(self.second if t else self.first)
+        end = exact_end(t, self.first, self.second)
+        if end is not None:
+            return end
         return {name: torch.lerp(tensor, self.second[name], t) for name, tensor in self.first.items()}
 
 

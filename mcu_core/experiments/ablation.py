@@ -16,9 +16,9 @@ from mcu_core.config import (
     TrainConfig,
     recommended_rung,
 )
-from mcu_core.experiments.cells import PathwayCell, RetrainedCell, UnlearnedCell, UntouchedCell
+from mcu_core.experiments.cells import PathwayCell
 from mcu_core.experiments.paper import Study, neggrad_plus
-from mcu_core.experiments.tables import ORIGINAL, RETRAINED, Row
+from mcu_core.experiments.tables import Row, truth_rows, unlearned_row
 
 SMOOTHING = 0.9
 """Of the running accuracies that β is decided by: about ten batches."""
@@ -86,13 +86,8 @@ def ablation_rows(study: Study) -> tuple[Row, ...]:
         SHORT: short_neggrad_plus(study),
         BOUNDED: bounded.model_copy(update={"train": study.train(bounded.train)}),
     }
-    rows = [
-        Row(name=ORIGINAL, cells=tuple(UntouchedCell(world=world, deletion=deletion) for world in worlds)),
-        Row(name=RETRAINED, cells=tuple(RetrainedCell(world=world, deletion=deletion) for world in worlds)),
-    ]
-    for name, method in ends.items():
-        cells = tuple(UnlearnedCell(world=world, deletion=deletion, method=method) for world in worlds)
-        rows.append(Row(name=name, cells=cells))
+    rows = truth_rows(worlds, deletion)
+    rows += [unlearned_row(name, worlds, deletion, method) for name, method in ends.items()]
     for variation in variations():
         pathways = tuple(
             PathwayCell(

@@ -15,7 +15,6 @@ from mcu_core.config import (
     TrainConfig,
 )
 from mcu_core.experiments.cells import (
-    AuditableCell,
     AuditedCell,
     Cell,
     PathwayCell,
@@ -25,7 +24,7 @@ from mcu_core.experiments.cells import (
 )
 from mcu_core.experiments.paper import Study, neggrad_plus
 from mcu_core.experiments.setup import Deletion, HardestCount, RandomCount, World
-from mcu_core.experiments.tables import ADAPTIVE, ORIGINAL, RETRAINED, Row
+from mcu_core.experiments.tables import ADAPTIVE, Row, truth_rows, unlearned_row
 
 TEACHERS, AUDITORS, JUDGES = 101, 202, 303
 """Seeds of the families: one teaches, one audits, one says what is hard."""
@@ -81,41 +80,26 @@ def bent(study: Study, objective: ObjectiveConfig) -> CurveConfig:
 def forgetting_rows(study: Study) -> tuple[Row, ...]:
     """Return the rows of the comparison, the original and RT first."""
     deletion, all_worlds = deletion_of_study(study), worlds(study)
+    end = neggrad_plus(study, deletion)
+    full = study.curve(deletion, ADAPTIVE).model_copy(update={"mask": MaskConfig(mode=MaskMode.FULL)})
+    pathways = tuple(PathwayCell(world=world, deletion=deletion, method=end, curve=full) for world in all_worlds)
+    rows = [
+        *truth_rows(all_worlds, deletion),
+        unlearned_row("NegGrad+", all_worlds, deletion, end),
+        Row(name="MCU_β-NegGrad+", cells=pathways, rests_on="NegGrad+"),
+    ]
     teachers = (family(study, TEACHERS),)
-    rows: dict[str, tuple[AuditableCell, ...]] = {
-        ORIGINAL: tuple(UntouchedCell(world=world, deletion=deletion) for world in all_worlds),
-        RETRAINED: tuple(RetrainedCell(world=world, deletion=deletion) for world in all_worlds),
-        "NegGrad+": tuple(
-            UnlearnedCell(world=world, deletion=deletion, method=neggrad_plus(study, deletion)) for world in all_worlds
-        ),
-        "MCU_β-NegGrad+": tuple(
-            PathwayCell(
-                world=world,
-                deletion=deletion,
-                method=neggrad_plus(study, deletion),
-                curve=study.curve(deletion, ADAPTIVE).model_copy(update={"mask": MaskConfig(mode=MaskMode.FULL)}),
-            )
-            for world in all_worlds
-        ),
-    }
     for name, objective, asked in (("quantile", QuantileConfig(), ()), ("reference", ReferenceConfig(), teachers)):
-        method = aligned(study, objective)
-        rows[f"Align {name}"] = tuple(
-            UnlearnedCell(world=world, deletion=deletion, method=method, teachers=asked) for world in all_worlds
-        )
-        rows[f"MCU {name}"] = tuple(
-            PathwayCell(
-                world=world,
-                deletion=deletion,
-                method=method,
-                curve=bent(study, objective),
-                selection=BY_SCORES,
-                teachers=asked,
-            )
+        method, curve = aligned(study, objective), bent(study, objective)
+        pathways = tuple(
+            PathwayCell(world=world, deletion=deletion, method=method, curve=curve, selection=BY_SCORES, teachers=asked)
             for world in all_worlds
         )
-    rests_on = {"MCU_β-NegGrad+": "NegGrad+", "MCU quantile": "Align quantile", "MCU reference": "Align reference"}
-    return tuple(Row(name=name, cells=cells, rests_on=rests_on.get(name)) for name, cells in rows.items())
+        rows += [
+            unlearned_row(f"Align {name}", all_worlds, deletion, method, asked),
+            Row(name=f"MCU {name}", cells=pathways, rests_on=f"Align {name}"),
+        ]
+    return tuple(rows)
 
 
 def audited_cells(study: Study, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

@@ -56,7 +56,6 @@ from mcu_core.experiments.setup import (
     World,
     draw_split,
     draw_train,
-    samples_digest,
 )
 from mcu_core.experiments.store import CellStore
 from mcu_core.references import ReferenceFamily, assemble_family, teacher_of
@@ -90,7 +89,7 @@ class Laboratory:
         progress: CellProgress = ignore_cell_progress,
     ) -> None:
         self._samples = samples
-        self._digest = samples_digest(samples)
+        self._digest = samples.digest
         self._store = store
         self._device = device
         self._progress = progress

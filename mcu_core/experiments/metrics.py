@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mcu_core.audit.accuracy import label_probability, right_answers
 from mcu_core.audit.membership import label_logit, svc_attack
-from mcu_core.audit.statistics import auc, tail
+from mcu_core.audit.statistics import auc, both_tails
 from mcu_core.data import match_classes, subsample
 from mcu_core.experiments.cells import Metrics
 from mcu_core.experiments.setup import Split
@@ -109,10 +109,7 @@ def measure(runtime: Runtime, state: State, rows: MeasuredRows) -> Metrics:
             sealed=confidence["sealed"],
         ),
         auc=auc(score["forget"], score["sealed"], confidence=CONFIDENCE),
-        tails=(
-            tail(score["forget"], score["sealed"], side="upper", level=TAIL_LEVEL),
-            tail(score["forget"], score["sealed"], side="lower", level=TAIL_LEVEL),
-        ),
+        tails=both_tails(score["forget"], score["sealed"], level=TAIL_LEVEL),
     )
 
 

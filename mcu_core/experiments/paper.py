@@ -6,7 +6,6 @@ from typing import Annotated
 from pydantic import Field
 
 from mcu_core.config import (
-    BENCH_EPOCHS,
     CEILING,
     ArchitectureConfig,
     AscentConfig,
@@ -25,7 +24,7 @@ from mcu_core.config import (
     Setting,
     TrainConfig,
 )
-from mcu_core.experiments.cases import PaperCase, settings_of
+from mcu_core.experiments.cases import BENCH_EPOCHS, PaperCase, settings_of
 from mcu_core.experiments.cells import PathwayCell
 from mcu_core.experiments.setup import Deletion, RandomShare, WholeClass, World, original_recipe
 

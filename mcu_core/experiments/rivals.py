@@ -2,9 +2,8 @@
 
 from mcu_core.config import BadTeacherConfig, L1SparseConfig, ScrubConfig, SsdConfig
 from mcu_core.errors import ConfigurationError
-from mcu_core.experiments.cells import RetrainedCell, UnlearnedCell, UntouchedCell
 from mcu_core.experiments.paper import NamedMethod, Study, neggrad_plus
-from mcu_core.experiments.tables import ADAPTIVE, ORIGINAL, RETRAINED, Row
+from mcu_core.experiments.tables import ADAPTIVE, Row, truth_rows, unlearned_row
 
 
 def rival_methods(study: Study) -> tuple[NamedMethod, ...]:
@@ -34,14 +33,9 @@ def rival_rows(study: Study) -> tuple[Row, ...]:
     deletion, worlds = study.random, [study.world(seed) for seed in study.seeds]
     end = NamedMethod(name="NegGrad+", config=neggrad_plus(study, deletion))
     pathways = tuple(study.pathway(seed, deletion, end.config, ADAPTIVE) for seed in study.seeds)
-    unlearned = {
-        method.name: tuple(UnlearnedCell(world=world, deletion=deletion, method=method.config) for world in worlds)
-        for method in (end, *rival_methods(study))
-    }
-    rows = [
-        Row(name=ORIGINAL, cells=tuple(UntouchedCell(world=world, deletion=deletion) for world in worlds)),
-        Row(name=RETRAINED, cells=tuple(RetrainedCell(world=world, deletion=deletion) for world in worlds)),
-        *(Row(name=name, cells=cells) for name, cells in unlearned.items()),
-    ]
-    rows.insert(3, Row(name=f"MCU_β-{end.name}", cells=pathways, rests_on=end.name))
-    return tuple(rows)
+    return (
+        *truth_rows(worlds, deletion),
+        unlearned_row(end.name, worlds, deletion, end.config),
+        Row(name=f"MCU_β-{end.name}", cells=pathways, rests_on=end.name),
+        *(unlearned_row(method.name, worlds, deletion, method.config) for method in rival_methods(study)),
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcu_core import checkpoint, models
 from mcu_core.audit.assemble import environment
-from mcu_core.audit.statistics import auc, tail
+from mcu_core.audit.statistics import auc, both_tails
 from mcu_core.config import PointPolicy, SelectionConfig
 from mcu_core.connectivity import sweep as path_sweep
 from mcu_core.connectivity.fit import choose_mask, fit_curve
@@ -143,10 +143,7 @@ def make_audited(cell: AuditedCell, work: Work, split: Split, state: State, fami
     record = CellRecord(
         cell=cell,
         calibrated=auc(forget, sealed, confidence=CONFIDENCE),
-        calibrated_tails=(
-            tail(forget, sealed, side="upper", level=TAIL_LEVEL),
-            tail(forget, sealed, side="lower", level=TAIL_LEVEL),
-        ),
+        calibrated_tails=both_tails(forget, sealed, level=TAIL_LEVEL),
         environment=environment(runtime),
     )
     return Made(record=record)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal, assert_never
 
 import torch
@@ -47,7 +48,7 @@ class World(Setting):
     data: Annotated[str, Field(min_length=1, max_length=64)]
     """Name of the data set, for people."""
     data_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Of the decoded array, see `samples_digest`."""
+    """Of the decoded array, see `Samples.digest`."""
     architecture: ArchitectureConfig
     train_images: Annotated[int, Field(ge=10)]
     """Size of D_train, drawn from the official training split; what is left of it makes the audit's non-members."""
@@ -108,7 +109,7 @@ Losses = Callable[[Tensor], Tensor]
 """Of models that never saw them: positions int64 `[n]` in, float `[n]` out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: the digest is kept
 class Samples:
     """A data set with its official splits."""
 
@@ -117,6 +118,15 @@ class Samples:
     """int64 positions of the training split."""
     heldout: Tensor
     """int64 positions of the test set."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the SHA-256, hexadecimal, of pixels, labels and official splits; all pixels are read, once."""
+        hashed = hashlib.sha256()
+        for tensor in (self.data.images, self.data.labels, self.train, self.heldout):
+            hashed.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            hashed.update(tensor.contiguous().numpy().data)
+        return hashed.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,16 +143,6 @@ class Split:
     """Test images of the forgotten class; empty where no class is forgotten."""
     sealed: Tensor
     """The audit's non-members: what is left of the official training split, or the hardest of it."""
-
-
-def samples_digest(samples: Samples) -> str:
-    """Return the SHA-256, hexadecimal, of pixels, labels and official splits."""
-    hashed = hashlib.sha256()
-    parts = (samples.data.images, samples.data.labels, samples.train, samples.heldout)
-    for tensor in parts:
-        hashed.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        hashed.update(tensor.contiguous().numpy().data)
-    return hashed.hexdigest()
 
 
 def draw_split(samples: Samples, world: World, deletion: Deletion, *, losses: Losses | None = None) -> Split:
@@ -174,9 +174,7 @@ def draw_split(samples: Samples, world: World, deletion: Deletion, *, losses: Lo
     retain = train[~torch.isin(train, forget)]
     if not len(forget) or len(retain) < 2:
         raise DataError(f"{deletion.kind} forgets {len(forget)} of {len(train)} samples: there is nothing to compare")
-    count = max(1, round(VALIDATION_SHARE * len(samples.heldout)))
-    validation = subsample(samples.heldout, count, stream(world.shared.seed, "validation"))
-    test = samples.heldout[~torch.isin(samples.heldout, validation)]
+    validation, test = draw_validation(samples.heldout, world.shared.seed)
     of_class = torch.zeros(len(test), dtype=torch.bool)
     if isinstance(deletion, WholeClass):
         of_class = samples.data.labels[test] == deletion.label
@@ -188,6 +186,13 @@ def draw_split(samples: Samples, world: World, deletion: Deletion, *, losses: Lo
         class_test=test[of_class],
         sealed=sealed,
     )
+
+
+def draw_validation(heldout: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Return D_v, a seeded tenth of the official test set, and what is left of it for D_t; int64 positions each."""
+    count = max(1, round(VALIDATION_SHARE * len(heldout)))
+    validation = subsample(heldout, count, stream(seed, "validation"))
+    return validation, heldout[~torch.isin(heldout, validation)]
 
 
 def draw_train(samples: Samples, world: World) -> tuple[Tensor, Tensor]:

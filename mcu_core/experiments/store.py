@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mcu_core.experiments.cells import FORMAT, Cell, CellRecord, cell_digest
-from mcu_core.whole_files import locked, replacing
+from mcu_core.whole_files import locked, write_whole
 
 
 class CellStore:
@@ -34,7 +34,7 @@ class CellStore:
 
     def write(self, record: CellRecord) -> None:
         """Keep a record in place of an older one."""
-        _write(self._record_path(record.cell), (record.model_dump_json(indent=1) + "\n").encode())
+        write_whole(self._record_path(record.cell), (record.model_dump_json(indent=1) + "\n").encode())
 
     def read_weights(self, cell: Cell) -> bytes | None:
         """Return a cell's weights where they are kept."""
@@ -49,7 +49,7 @@ class CellStore:
 
     def write_weights(self, cell: Cell, content: bytes) -> None:
         """Keep a cell's weights in place of older ones."""
-        _write(self._weights_path(cell), content)
+        write_whole(self._weights_path(cell), content)
 
     def lock(self, cell: Cell) -> AbstractContextManager[None]:
         """Return a lock on the making of a cell: another process that makes it is waited for.
@@ -64,8 +64,3 @@ class CellStore:
 
     def _weights_path(self, cell: Cell) -> Path:
         return self._weights / f"{cell_digest(cell)}.safetensors"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
-from mcu_core.config import AdaptiveBetaConfig, AscentConfig, CurveConfig, FixedBetaConfig, ReferenceFamilyConfig
+from mcu_core.config import (
+    AdaptiveBetaConfig,
+    AscentConfig,
+    CurveConfig,
+    FixedBetaConfig,
+    MethodConfig,
+    ReferenceFamilyConfig,
+)
 from mcu_core.experiments.cells import (
     AuditableCell,
     AuditedCell,
@@ -24,7 +31,7 @@ from mcu_core.experiments.cells import (
 from mcu_core.experiments.cost import epochs_by_cpu, epochs_by_images
 from mcu_core.experiments.metrics import average_gap, compared, tail_is_estimable
 from mcu_core.experiments.paper import Study, neggrad_plus, paper_methods
-from mcu_core.experiments.setup import Deletion
+from mcu_core.experiments.setup import Deletion, World
 from mcu_core.report import AucEstimate, Part, TailTest
 from mcu_core.types import Phase
 
@@ -107,6 +114,26 @@ class RowSummary(Part):
     """Points of the pathway that the choice of t evaluated, t = 1 among them."""
 
 
+def truth_rows(worlds: Sequence[World], deletion: Deletion) -> list[Row]:
+    """Return the rows that a table begins with: the original, and RT."""
+    return [
+        Row(name=ORIGINAL, cells=tuple(UntouchedCell(world=world, deletion=deletion) for world in worlds)),
+        Row(name=RETRAINED, cells=tuple(RetrainedCell(world=world, deletion=deletion) for world in worlds)),
+    ]
+
+
+def unlearned_row(
+    name: str,
+    worlds: Sequence[World],
+    deletion: Deletion,
+    method: MethodConfig,
+    teachers: tuple[ReferenceFamilyConfig, ...] = (),
+) -> Row:
+    """Return the row of a method."""
+    cells = (UnlearnedCell(world=world, deletion=deletion, method=method, teachers=teachers) for world in worlds)
+    return Row(name=name, cells=tuple(cells))
+
+
 def table_rows(study: Study, deletion: Deletion, *, per_method: bool) -> tuple[Row, ...]:
     """Return the rows of a table, the original and RT first.
 
@@ -116,13 +143,9 @@ def table_rows(study: Study, deletion: Deletion, *, per_method: bool) -> tuple[R
         per_method: a pathway from each of the six methods (table 1), else MCU and MCU_β from NegGrad+ (2 and 3).
     """
     worlds = [study.world(seed) for seed in study.seeds]
-    rows = [
-        Row(name=ORIGINAL, cells=tuple(UntouchedCell(world=world, deletion=deletion) for world in worlds)),
-        Row(name=RETRAINED, cells=tuple(RetrainedCell(world=world, deletion=deletion) for world in worlds)),
-    ]
+    rows = truth_rows(worlds, deletion)
     for method in paper_methods(study, deletion):
-        cells = tuple(UnlearnedCell(world=world, deletion=deletion, method=method.config) for world in worlds)
-        rows.append(Row(name=method.name, cells=cells))
+        rows.append(unlearned_row(method.name, worlds, deletion, method.config))
         if per_method:
             pathways = tuple(study.pathway(seed, deletion, method.config, ADAPTIVE) for seed in study.seeds)
             rows.append(Row(name=f"MCU_β-{method.name}", cells=pathways, rests_on=method.name))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from mcu_core.whole_files import sync_folder
 from service.adapters.object_bytes import (
     check_digest,
     checked_folder,
@@ -130,7 +131,7 @@ class DirectoryObjectStore:
             if blob is None:
                 return
             link.unlink()
-            _sync(link.parent)  # a link that a power failure brings back must not lead to nothing
+            sync_folder(link.parent)  # a link that a power failure brings back must not lead to nothing
             blob.path.unlink(missing_ok=True)
             for folder in self._folders(link):
                 if any(folder.iterdir()):
@@ -235,7 +236,7 @@ class DirectoryObjectStore:
             temporary.unlink(missing_ok=True)
             raise
         for folder in (self._blobs, *self._folders(link), self._root):
-            _sync(folder)
+            sync_folder(folder)
         if replaced is not None:
             replaced.path.unlink(missing_ok=True)
         return _describe(key, blob)
@@ -267,14 +268,6 @@ def _is_being_written(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

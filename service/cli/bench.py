@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from mcu_core.config import BENCH_EPOCHS
+from mcu_core.experiments.cases import BENCH_EPOCHS
 from mcu_core.whole_files import locked
-from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors, told_interruption
+from service.cli.output import (
+    Json,
+    console,
+    err_console,
+    print_fields,
+    print_json,
+    told_errors,
+    told_interruption,
+    told_missing,
+)
 from service.demo_data import DEBIAN_FOLDER, DIGITS_HELDOUT_SHARE
 from service.errors import FieldViolation, InvalidRequestError, ManifestError
 from service.manifests.build import build_manifest
@@ -104,18 +113,8 @@ def bench(
         unlearn bench table3 --data CIFAR10 --download --seeds 0,1,2,3,4 --label 5
     """
     with told_errors(as_json=as_json), told_interruption():
-        try:
-            from service.worker.bench import (  # noqa: PLC0415 - torch takes seconds to load
-                BenchRequest,
-                require_measurable,
-                run_bench,
-            )
-        except ImportError as error:
-            raise InvalidRequestError(
-                FieldViolation(
-                    field="bench", description=f"needs {error.name}: pip install 'unlearning-service[worker,research]'"
-                )
-            ) from error
+        with told_missing("bench"):  # torch is loaded here and nowhere else
+            from service.worker.bench import BenchRequest, require_measurable, run_bench  # noqa: PLC0415
         request = BenchRequest(
             artefact=artefact,
             data=_title(data),

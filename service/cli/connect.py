@@ -22,7 +22,7 @@ from mcu_core.config import (
 from mcu_core.connection.conditions import Condition
 from mcu_core.connection.report import Connection
 from service.cli.bench import MANIFEST_SUFFIX
-from service.cli.output import Json, console, err_console, print_json, told_errors, told_interruption
+from service.cli.output import Json, console, err_console, print_json, told_errors, told_interruption, told_missing
 from service.cli.tickets import read_ids
 from service.demo_data import DEBIAN_FOLDER
 from service.errors import FieldViolation, InvalidRequestError
@@ -85,7 +85,7 @@ def connect(
         --architecture preresnet20
     """
     with told_errors(as_json=as_json):
-        with _told_missing("connect"):  # torch is loaded here and nowhere else
+        with told_missing("connect"):  # torch is loaded here and nowhere else
             from service.worker.connection import StudyData, connect_files, write_connection  # noqa: PLC0415
         network = _network(architecture, classes, image_size, mean, std)
         data = StudyData(manifest=manifest, network=network, forget=tuple(read_ids(forget)))
@@ -135,7 +135,7 @@ def connect_study(
     """
     with told_errors(as_json=as_json), told_interruption():
         _require_meant(condition, first_order, forget_share)
-        with _told_missing("connect-study"):  # torch is loaded here and nowhere else
+        with told_missing("connect-study"):  # torch is loaded here and nowhere else
             from mcu_core.experiments.setup import RandomShare, original_recipe  # noqa: PLC0415
             from service.worker.bench import usual_train_images  # noqa: PLC0415
             from service.worker.connection import (  # noqa: PLC0415
@@ -199,15 +199,6 @@ def _network(
     )
 
 
-@contextmanager
-def _told_missing(command: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        description = f"needs {error.name}: pip install 'unlearning-service[worker,research]'"
-        raise InvalidRequestError(FieldViolation(field=command, description=description)) from error
-
-
 def _require_meant(condition: Condition, first_order: Optimiser, forget_share: float) -> None:
     """Refuse settings that would be ignored or compare nothing, before anything is read."""
     wrong = []
@@ -244,9 +235,7 @@ def _load(data: Path, model: str, folder: Path, told: Callable[[str, int, int], 
 
 def _own_name(data: Path, loaded: "ResearchData") -> tuple[str, str] | None:
     """Return what tells a person's own data from others in the name of a result."""
-    from mcu_core.experiments.setup import samples_digest  # noqa: PLC0415 - torch takes seconds to load
-
-    return None if data == DEBIAN_FOLDER else (data.stem, samples_digest(loaded.samples)[:NAME_DIGITS])
+    return None if data == DEBIAN_FOLDER else (data.stem, loaded.samples.digest[:NAME_DIGITS])
 
 
 def _show(connection: Connection, written: list[Path], *, as_json: bool) -> None:

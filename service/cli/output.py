@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mcu_core.errors import CoreError
 from service.client import ApiError
-from service.errors import ServiceError
+from service.errors import FieldViolation, InvalidRequestError, ServiceError
 
 Address = Annotated[
     str, typer.Option("--address", "-a", envvar="UNLEARN_ADDRESS", help="Where the service listens (host:port).")
@@ -64,6 +64,16 @@ def told_interruption() -> Iterator[None]:
     except KeyboardInterrupt:
         err_console.print("Interrupted. What is finished is kept: the same command goes on from there.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def told_missing(command: str) -> Iterator[None]:
+    """Say, where a package is missing, which extras of this one bring it."""
+    try:
+        yield
+    except ImportError as error:
+        description = f"needs {error.name}: pip install 'unlearning-service[worker,research]'"
+        raise InvalidRequestError(FieldViolation(field=command, description=description)) from error
 
 
 def _tell(message: str, reason: str, details: dict[str, str], *, as_json: bool) -> None:

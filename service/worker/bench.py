@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcu_core.config import BENCH_EPOCHS, Augmentation, Precision
+from mcu_core.config import Augmentation, Precision
 from mcu_core.errors import ConfigurationError, DataError
 from mcu_core.experiments.artefacts import Artefact, Rendered, cells_of, is_table, render
-from mcu_core.experiments.cases import PaperCase
+from mcu_core.experiments.cases import BENCH_EPOCHS, PaperCase
 from mcu_core.experiments.cells import (
     Cell,
     CellRecord,
@@ -31,7 +31,6 @@ from mcu_core.experiments.setup import (
     WholeClass,
     World,
     draw_split,
-    samples_digest,
 )
 from mcu_core.experiments.store import CellStore
 from mcu_core.types import ProgressUpdate
@@ -174,7 +173,7 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
     is_usual_class = artefact is not Artefact.FORGETTING and request.label == WholeClass().label
     study = Study(
         data=request.data,
-        data_digest=samples_digest(data.samples),
+        data_digest=data.samples.digest,
         architecture=data.architecture,
         train_images=request.train_images or usual_train_images(data.samples),
         seeds=request.seeds or _usual_seeds(artefact),

@@ -28,14 +28,13 @@ from mcu_core.connection.report import Connection
 from mcu_core.connection.study import Keep, NamedModel, study_connection
 from mcu_core.data import BatchReader, match_classes, subsample
 from mcu_core.experiments.setup import (
-    VALIDATION_SHARE,
     RandomShare,
     Samples,
     Split,
     World,
     draw_split,
     draw_train,
-    samples_digest,
+    draw_validation,
 )
 from mcu_core.inference import reestimate_batchnorm
 from mcu_core.methods import unlearn
@@ -87,7 +86,7 @@ class ConditionPlan:
         """Return what the original depends on: of equal settings, that of `unlearn bench`."""
         return World(
             data=self.data,
-            data_digest=samples_digest(data.samples),
+            data_digest=data.samples.digest,
             architecture=data.architecture,
             train_images=self.train_images,
             seed=self.seed,
@@ -231,15 +230,14 @@ def _loaded(data: StudyData, threads: int, told: Told) -> ResearchData:
 
 
 def _split(samples: Samples, forget: Tensor, seed: int) -> Split:
-    """Return who is who where all of the training split was trained on; D_v is drawn as `draw_split` does."""
-    count = max(1, round(VALIDATION_SHARE * len(samples.heldout)))
-    validation = subsample(samples.heldout, count, stream(seed, "validation"))
+    """Return who is who where all of the training split was trained on."""
+    validation, test = draw_validation(samples.heldout, seed)
     nobody = torch.empty(0, dtype=torch.int64)
     return Split(
         forget=forget,
         retain=samples.train[~torch.isin(samples.train, forget)],
         validation=validation,
-        test=samples.heldout[~torch.isin(samples.heldout, validation)],
+        test=test,
         class_test=nobody,
         sealed=nobody,
     )

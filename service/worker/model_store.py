@@ -14,7 +14,7 @@ from torch import nn
 from mcu_core import checkpoint
 from mcu_core.errors import CheckpointError
 from mcu_core.types import State
-from mcu_core.whole_files import locked, replacing
+from mcu_core.whole_files import locked, write_whole
 from service.domain.canonical import canonical_bytes
 
 
@@ -62,7 +62,5 @@ def _read(weights: Path, promise: Path, model: nn.Module) -> State | None:
 
 def _keep(state: State, weights: Path, promise: Path) -> None:
     content = checkpoint.to_bytes(state)
-    with replacing(weights) as file:
-        file.write(content)
-    with replacing(promise) as file:  # last: whoever sees it finds the weights
-        file.write(hashlib.sha256(content).hexdigest().encode())
+    write_whole(weights, content)
+    write_whole(promise, hashlib.sha256(content).hexdigest().encode())  # last: whoever sees it finds the weights

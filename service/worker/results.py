@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcu_core.whole_files import replacing
+from mcu_core.whole_files import write_whole
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -50,7 +50,6 @@ def write_result(folder: Path, name: str, content: Mapping[str, bytes]) -> list[
     paths = []
     for suffix, part in content.items():
         path = folder / f"{name}.{suffix}"
-        with replacing(path) as file:
-            file.write(part)
+        write_whole(path, part)
         paths.append(path)
     return paths

@@ -37,7 +37,7 @@ from mcu_core.experiments.cells import (
 from mcu_core.experiments.laboratory import Laboratory
 from mcu_core.experiments.metrics import draw_measured_rows, measure
 from mcu_core.experiments.plan import missing
-from mcu_core.experiments.setup import HardestCount, WholeClass, draw_split, draw_train, samples_digest
+from mcu_core.experiments.setup import HardestCount, WholeClass, draw_split, draw_train
 from mcu_core.experiments.store import CellStore
 from mcu_core.inference import accuracy, logits
 from mcu_core.losses import label_logit
@@ -387,9 +387,7 @@ def test_classes_without_unseen_samples_are_found_before_a_training(tmp_path: Pa
     labels = samples.data.labels.clone()
     labels[unseen] = 0
     samples = replace(samples, data=replace(samples.data, labels=labels))
-    cell = RetrainedCell(
-        world=world.model_copy(update={"data_digest": samples_digest(samples)}), deletion=WholeClass(label=1)
-    )
+    cell = RetrainedCell(world=world.model_copy(update={"data_digest": samples.digest}), deletion=WholeClass(label=1))
 
     def told(_cell: Cell, update: ProgressUpdate, /) -> None:
         assert update.phase is not Phase.RETRAIN

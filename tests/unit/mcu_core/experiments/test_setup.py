@@ -10,7 +10,6 @@ from mcu_core.experiments.setup import (
     WholeClass,
     draw_split,
     draw_train,
-    samples_digest,
 )
 from mcu_core.types import ImageData
 from tests.cases import CLASSES
@@ -83,5 +82,5 @@ def test_the_digest_tells_one_pixel_and_the_splits_apart() -> None:
         data=ImageData(images=images, labels=samples.data.labels), train=samples.train, heldout=samples.heldout
     )
     moved = Samples(data=samples.data, train=samples.train[:-1], heldout=samples.heldout)
-    assert len({samples_digest(one) for one in (samples, changed, moved)}) == 3
-    assert samples_digest(samples) == samples_digest(tiny_samples())
+    assert len({one.digest for one in (samples, changed, moved)}) == 3
+    assert samples.digest == tiny_samples().digest

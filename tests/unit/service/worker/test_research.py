@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from mcu_core.errors import ArchitectureError, DataError
-from mcu_core.experiments.setup import samples_digest
 from service.demo_data import DIGITS_HELDOUT_SHARE
 from service.domain.manifest import Split
 from service.errors import ManifestError
@@ -92,7 +91,7 @@ def test_what_was_decoded_before_is_not_decoded_again(manifest: Path) -> None:
     first, told = load(manifest), list[tuple[int, int]]()
     second = load(manifest, progress=lambda done, total: told.append((done, total)))
     assert told == [(6, 6)]
-    assert samples_digest(second.samples) == samples_digest(first.samples)
+    assert second.samples.digest == first.samples.digest
     assert second.architecture == first.architecture
 
 
@@ -110,10 +109,10 @@ def test_an_interrupted_decoding_goes_on_where_it_was(manifest: Path) -> None:
 
 
 def test_what_was_cut_short_is_decoded_again(manifest: Path) -> None:
-    whole = samples_digest(load(manifest).samples)
+    whole = load(manifest).samples.digest
     (kept,) = (manifest.parent / "kept").rglob("*.pixels")
     os.truncate(kept, kept.stat().st_size - 50)
-    assert samples_digest(load(manifest).samples) == whole
+    assert load(manifest).samples.digest == whole
 
 
 def test_images_are_mapped_from_the_disk(manifest: Path) -> None:
@@ -146,7 +145,7 @@ def test_digits_keep_the_digest_and_the_statistics_that_their_results_are_kept_u
     options = BuildOptions(heldout_share=DIGITS_HELDOUT_SHARE)
     built = build_manifest(digits_source(), tmp_path / "digits.parquet", options)
     data = load(built.path)
-    assert samples_digest(data.samples) == DIGITS
+    assert data.samples.digest == DIGITS
     assert (data.architecture.mean, data.architecture.std) == ((0.306,), (0.377,))
 
 
