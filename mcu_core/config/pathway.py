@@ -70,6 +70,8 @@ class Criterion(StrEnum):
 
     ACCURACY = "accuracy"
     """The alignment gap of the accuracies: the paper's."""
+    ACCURACY_AND_UTILITY = "accuracy_and_utility"
+    """The alignment gap, and by how much the accuracy on D_v is below A_v: three accuracies of equal weight."""
     DISTRIBUTION = "distribution"
     """The distance of φ on D_f from φ on D_v, among points whose RA is in bounds; the gap where none is."""
 

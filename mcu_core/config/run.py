@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from mcu_core.config.base import PositiveFraction, Precision, Setting
 from mcu_core.config.methods import MethodConfig, NegGradPlusConfig, RetrainConfig
 from mcu_core.config.objectives import AdaptiveBetaConfig, AscentConfig
-from mcu_core.config.pathway import CurveConfig, PointPolicy, SelectionConfig
+from mcu_core.config.pathway import Criterion, CurveConfig, PointPolicy, SelectionConfig
 
 
 class GivenConfig(Setting):
@@ -107,13 +107,14 @@ def recommended_rung() -> McuRung:
 
     Beta by running accuracies of about ten batches, where a batch's own 13 to 23 forget rows are noise; four points
     over three quarters of the pathway in place of its last quarter, which costs less where the optimum lies further
-    left; a ceiling for both ascents, without which they run away when a class goes entirely.
+    left; the point that keeps accuracy on unseen samples as well; a ceiling for both ascents, without which they run
+    away when a class goes entirely.
     """
     beta = AdaptiveBetaConfig(smoothing=0.9)
     return McuRung(
         pre_unlearning=NegGradPlusConfig(ceiling=CEILING),
         curve=CurveConfig(objective=AscentConfig(beta=beta, ceiling=CEILING)),
-        selection=SelectionConfig(window_start=0.25),
+        selection=SelectionConfig(criterion=Criterion.ACCURACY_AND_UTILITY, window_start=0.25),
     )
 
 

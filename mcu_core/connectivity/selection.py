@@ -68,10 +68,10 @@ def align_in_window(
 ) -> tuple[PathPoint, ...]:
     """Search the point of smallest gap in [window_start, 1], further left when it sits on the left edge.
 
-    1. Interpolate RA and FA, or the AUC (not the gap, whose absolute values have kinks), by a cubic through equally
-    spaced points. 2. Evaluate the arg-min of the interpolated gap, or of |AUC - ½|, over a grid. 3. If the best
-    evaluated point is the left edge, repeat in the window of the same width to the left of it, down to the first point
-    of the sweep after the original.
+    1. Interpolate accuracies, or the AUC (not the gap, whose absolute values have kinks), by a cubic through equally
+    spaced points. 2. Evaluate the arg-min of what the criterion makes of them over a grid. 3. If the best evaluated
+    point is the left edge, repeat in the window of the same width to the left of it, down to the first point of the
+    sweep after the original.
 
     Args:
         measure: of the pathway.
@@ -80,7 +80,7 @@ def align_in_window(
         config: grid and criterion.
 
     Returns:
-        All points that were evaluated, in that order; the one of smallest gap is the paper's optimum.
+        All points that were evaluated, in that order; by `Criterion.ACCURACY` the best is the paper's optimum.
 
     Source: arXiv 2505.10859, section 2.5, which evaluates t = .75 and t = 1 only: two points do not fix a cubic.
     """
@@ -141,9 +141,8 @@ def choose_untried(
 ) -> PathPoint:
     """Choose among measured points one that was not a candidate before.
 
-    BALANCED: smallest gap, or distance of the distributions. PRIVACY_FIRST: of the points with RA ≥ A_train - slack,
-    the one whose accuracy on D_f is nearest to A_v: the lowest that is not yet over-forgotten, since below A_v a
-    deletion stands out again.
+    BALANCED: best by the criterion. PRIVACY_FIRST: of the points with RA ≥ A_train - slack, the one whose accuracy on
+    D_f is nearest to A_v: the lowest that is not yet over-forgotten, since below A_v a deletion stands out again.
     UTILITY_FIRST: highest RA in the effective region. Where no point meets the bounds, the smallest gap decides.
 
     A point counts as tried when it is less than one step of the sweep away from a tried one: a nearer model would
@@ -188,10 +187,15 @@ def choose_untried(
 
 def _misfit(references: References, config: SelectionConfig) -> Callable[[PathPoint], tuple[bool, float]]:
     """Return the order in which points are preferred, best first."""
+    # Where a class goes entirely A_v is 0, and what D_v loses by it does not count.
+    counts = config.criterion is Criterion.ACCURACY_AND_UTILITY
+
+    def shortfall(point: PathPoint) -> float:
+        return max(0.0, references.validation_accuracy - point.validation_accuracy) if counts else 0.0
 
     def misfit(point: PathPoint) -> tuple[bool, float]:
-        if config.criterion is Criterion.ACCURACY or point.distance is None:
-            return False, point.gap
+        if config.criterion is not Criterion.DISTRIBUTION or point.distance is None:
+            return False, point.gap + shortfall(point) / 2.0
         in_bounds = point.retain_accuracy >= references.train_accuracy - config.retain_accuracy_slack
         return not in_bounds, point.distance if in_bounds else point.gap
 
@@ -205,9 +209,11 @@ def _interpolated_optimum(window: Sequence[PathPoint], references: References, c
     if config.criterion is Criterion.DISTRIBUTION and all(point.auc is not None for point in window):
         off = np.abs(CubicSpline(positions, [point.auc for point in window])(candidates) - 0.5)
     else:
-        accuracies = np.array([[point.retain_accuracy, point.forget_accuracy] for point in window])
-        retain, forget = CubicSpline(positions, accuracies)(candidates).T
+        accuracies = [[point.retain_accuracy, point.forget_accuracy, point.validation_accuracy] for point in window]
+        retain, forget, validation = CubicSpline(positions, accuracies)(candidates).T
         off = np.abs(retain - references.train_accuracy) + np.abs(forget - references.validation_accuracy)
+        if config.criterion is Criterion.ACCURACY_AND_UTILITY:
+            off += np.maximum(0.0, references.validation_accuracy - validation)
     return float(candidates[int(off.argmin())])
 
 

@@ -5,6 +5,7 @@ from mcu_core.config import (
     AdaptiveBetaConfig,
     AscentConfig,
     BetaRule,
+    Criterion,
     CurveConfig,
     MaskConfig,
     MethodConfig,
@@ -28,6 +29,7 @@ WIDE = SelectionConfig(window_start=0.25)
 """Four points over three quarters of the pathway, where the paper's four lie in its last quarter."""
 LONG, SHORT, BOUNDED = "NegGrad+", "NegGrad+, 2 epochs", "NegGrad+, with a ceiling"
 """Rows of the θ_p."""
+USEFUL = SelectionConfig(criterion=Criterion.ACCURACY_AND_UTILITY)
 
 
 class Variation(Setting):
@@ -56,6 +58,7 @@ def variations() -> tuple[Variation, ...]:
         Variation(name="rate falling to 0", curve=CurveConfig(train=falling)),
         Variation(name="5 epochs", curve=CurveConfig(train=fewer)),
         Variation(name="t from .25", selection=WIDE),
+        Variation(name="t by utility too", selection=USEFUL),
         Variation(name="θ_p of 2 epochs", end=SHORT),
         Variation(name="the five together", curve=CurveConfig(objective=smooth, train=both), selection=WIDE, end=SHORT),
         Variation(

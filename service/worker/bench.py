@@ -144,8 +144,8 @@ def require_measurable(request: BenchRequest) -> None:
     """Check what can be checked without data.
 
     Raises:
-        InvalidRequestError: there is no such artefact, precision, augmentation or settings, a seed or the number of
-            channels cannot be, or the artefact would ignore a setting.
+        InvalidRequestError: there is no such artefact, precision, augmentation or settings, a seed, the share or the
+            number of channels cannot be, or the artefact would ignore a setting.
     """
     _require_one_of("artefact", request.artefact, tuple(Artefact))
     _require_one_of("precision", request.precision, tuple(Precision))
@@ -154,6 +154,8 @@ def require_measurable(request: BenchRequest) -> None:
     if request.channels is not None:
         _require_one_of("channels", str(request.channels), ("1", "3"))
     _require_seeds(request.seeds or ())
+    if not 0.0 < request.share < 1.0:
+        raise InvalidRequestError(FieldViolation(field="share", description="must lie between 0 and 1"))
     plain = BenchRequest(artefact=request.artefact)
     ignored = [name for name in _unread(request) if getattr(request, name) != getattr(plain, name)]
     if ignored:

@@ -18,14 +18,25 @@ REFERENCES = References(train_accuracy=1.0, validation_accuracy=0.8)
 class Curve:
     """A pathway of known accuracies that remembers where it was measured."""
 
-    def __init__(self, forget: Callable[[float], float], retain: Callable[[float], float] = lambda _: 1.0) -> None:
-        self._forget, self._retain = forget, retain
+    def __init__(
+        self,
+        forget: Callable[[float], float],
+        retain: Callable[[float], float] = lambda _: 1.0,
+        validation: Callable[[float], float] = lambda _: 0.8,
+    ) -> None:
+        self._forget, self._retain, self._validation = forget, retain, validation
         self.calls: list[list[float]] = []
 
     def __call__(self, positions: Sequence[float]) -> tuple[PathPoint, ...]:
         self.calls.append(list(positions))
         return tuple(
-            path_point(t, forget=self._forget(t), retain=self._retain(t), validation=0.8, references=REFERENCES)
+            path_point(
+                t,
+                forget=self._forget(t),
+                retain=self._retain(t),
+                validation=self._validation(t),
+                references=REFERENCES,
+            )
             for t in positions
         )
 
@@ -238,3 +249,36 @@ def test_where_no_point_is_in_bounds_the_gap_decides() -> None:
     curve = with_auc(lambda t: t - 0.3, lambda t: 0.5 + 0.2 * t)
     choice = choose_point(curve, REFERENCES, BY_DISTRIBUTION)
     assert choice.t == min(choice.evaluated, key=lambda point: point.gap).t
+
+
+# By utility too
+
+BY_UTILITY = SelectionConfig(criterion=Criterion.ACCURACY_AND_UTILITY)
+
+
+@given(st.floats(0.77, 0.99))
+def test_the_accuracy_on_unseen_samples_decides_where_the_gap_does_not(best: float) -> None:
+    curve = Curve(lambda _: 0.8, validation=lambda t: 0.79 - (t - best) ** 2)
+    assert choose_point(curve, REFERENCES, BY_UTILITY).t == pytest.approx(best, abs=0.25 / 25 / 2 + 1e-6)
+
+
+def test_what_unseen_samples_lose_weighs_as_much_as_what_the_others_are_off() -> None:
+    curve = Curve(lambda t: t, validation=lambda t: 0.8 - 2.0 * (0.9 - t))
+    assert choose_point(curve, REFERENCES, SelectionConfig()).t == pytest.approx(0.8)
+    assert choose_point(curve, REFERENCES, BY_UTILITY).t == pytest.approx(0.9, abs=0.01)
+
+
+def test_more_accuracy_on_unseen_samples_than_the_original_s_is_not_a_distance() -> None:
+    curve = Curve(lambda t: t, validation=lambda t: t + 0.05)
+    assert choose_point(curve, REFERENCES, BY_UTILITY).t == pytest.approx(0.8)
+
+
+def test_where_a_class_goes_entirely_what_unseen_samples_lose_does_not_count() -> None:
+    gone = References(train_accuracy=1.0, validation_accuracy=0.0)
+
+    def measure(positions: Sequence[float]) -> tuple[PathPoint, ...]:
+        return tuple(
+            path_point(t, forget=1.0 - t, retain=1.0, validation=0.8 - 0.1 * t, references=gone) for t in positions
+        )
+
+    assert choose_point(measure, gone, BY_UTILITY).t == pytest.approx(1.0)

@@ -68,6 +68,7 @@ def test_a_setting_that_would_be_ignored_is_refused(artefact: str, change: dict[
         ({"seeds": (0, 1, 0)}, "seeds: must differ"),
         ({"seeds": (2**53 + 1,)}, "seeds: must lie in 0 to 9007199254740991"),
         ({"augmentation": "flip"}, "augmentation: must be one of none, crop_flip"),
+        ({"share": 1.0}, "share: must lie between 0 and 1"),
         ({"channels": 2}, "channels: must be one of 1, 3"),
     ],
 )
