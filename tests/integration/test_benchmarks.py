@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import data_pipeline, measure, operators, peer, step, svc, sweep, torchunlearn_library
+from benchmarks import choice, data_pipeline, measure, operators, peer, step, svc, sweep, torchunlearn_library
 from benchmarks.fashion import HELDOUT, SEALED, Deletion, deletion, fashion_mnist
 from benchmarks.measure import CPU
 from benchmarks.reference_loop import reference_step
 from benchmarks.subjects import CANDIDATES, random_images
 from mcu_core.config import Augmentation, PointPolicy, RetrainConfig, TrainConfig
+from mcu_core.connectivity.sweep import path_point
+from mcu_core.experiments.cells import Sweep, SweepPoint
 from mcu_core.experiments.setup import Samples
-from mcu_core.report import PathPoint
+from mcu_core.report import PathPoint, References
 from mcu_core.types import ImageData
 from tests.studies import record_of, tiny_pathway
 
@@ -227,3 +229,26 @@ def test_a_result_is_written_with_where_it_was_measured(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "results" / "example.json").read_text())
     assert result["rows"] == []
     assert {"processor", "torch", "commit"} <= result["environment"].keys()
+
+
+def test_criteria_are_compared_by_what_d_t_says_of_their_points() -> None:
+    references = References(train_accuracy=1.0, validation_accuracy=0.8)
+    accuracies = {0.0: (1.0, 0.8), 0.5: (0.8, 0.6), 1.0: (0.9, 0.8)}  # on D_f, on D_v and D_t
+    found = choice.distances(
+        Sweep(
+            points=tuple(
+                SweepPoint(t=t, forget=forget, retain=1.0, test=unseen) for t, (forget, unseen) in accuracies.items()
+            ),
+            alignment=tuple(
+                path_point(t, forget=forget, retain=1.0, validation=unseen, references=references)
+                for t, (forget, unseen) in accuracies.items()
+            ),
+            region=(),
+            retrained=SweepPoint(t=0.0, forget=0.8, retain=1.0, test=0.8),
+        ),
+        references,
+    )
+    assert found == pytest.approx(
+        {"pre_unlearned": 10 / 3, "accuracy": 20 / 3, "accuracy_and_utility": 10 / 3, "nearest": 10 / 3}
+    )
+    assert choice.compare([found])["nearer"] == 1
