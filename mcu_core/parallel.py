@@ -69,8 +69,8 @@ def share(rows: Tensor) -> Tensor:
 def share_of(rows: Tensor, index: int, count: int) -> Tensor:
     """Return what one of several ranks reads of the rows of one batch.
 
-    Rank r of R takes rows r, r + R, r + 2R, ...; where R does not divide their number the first ones follow the last,
-    so that all ranks have equally many and the mean of their means is the mean.
+    Rank r of R takes rows r, r + R, r + 2R, ..., so that the mean of the ranks' means is the mean. Where R does not
+    divide their number the first ones follow the last: all ranks have equally many, and those few count twice.
 
     Args:
         rows: `[n]`, n ≥ 1.

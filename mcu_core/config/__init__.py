@@ -5,6 +5,7 @@ All of it is part of the run specification, so it is hashed and reproducible. Ra
 """
 
 from mcu_core.config.base import (
+    MOST_EPOCHS,
     ArchitectureConfig,
     Augmentation,
     ForgetShare,
@@ -71,6 +72,7 @@ from mcu_core.config.run import (
 
 __all__ = [
     "CEILING",
+    "MOST_EPOCHS",
     "AdaptiveBetaConfig",
     "AlignConfig",
     "AnotherPointRung",

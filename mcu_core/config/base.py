@@ -9,6 +9,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 ForgetShare = Annotated[float, Field(gt=0.0, lt=1.0)] | None
 """Share of forget rows in a mixed batch; `None` is the natural ratio."""
+MOST_EPOCHS = 1000
+"""Of one training."""
 Ceiling = Annotated[float, Field(gt=0.0, le=1000.0)] | None
 """Nats of cross-entropy beyond which a sample of D_f is forgotten enough and no longer pushed; `None` never stops, as
 the paper has it. Where a class goes entirely nothing else holds the ascent: it ran away in each of three seeds."""
@@ -85,7 +87,7 @@ class ArchitectureConfig(Setting):
 class TrainConfig(Setting):
     """One use of the optimisation loop."""
 
-    epochs: Annotated[int, Field(ge=1, le=1000)]
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
     learning_rate: Annotated[float, Field(gt=0.0, le=100.0)]
     """Peak of the schedule."""
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9

@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mcu_core.config.base import Ceiling, ForgetShare, Fraction, PositiveFraction, Seed, Setting, TrainConfig
+from mcu_core.config.base import (
+    MOST_EPOCHS,
+    Ceiling,
+    ForgetShare,
+    Fraction,
+    PositiveFraction,
+    Seed,
+    Setting,
+    TrainConfig,
+)
 from mcu_core.config.objectives import BoundedObjectiveConfig, ReferenceConfig
 
 
@@ -134,7 +143,7 @@ class ScrubConfig(Setting):
     """Weight of the cross-entropy on D_r."""
     temperature: Annotated[float, Field(ge=0.1, le=100.0)] = 1.0
     """Softens both distributions of every divergence; the gradient is scaled back by its square."""
-    ascent_epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    ascent_epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS)] = 3
     """Epochs that begin with an ascent over D_f; the epochs after them read D_r alone."""
     forget_batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     """Images a step of the ascent. Larger is milder: fewer steps of the same length."""

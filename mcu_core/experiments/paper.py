@@ -7,6 +7,7 @@ from pydantic import Field
 
 from mcu_core.config import (
     CEILING,
+    MOST_EPOCHS,
     ArchitectureConfig,
     AscentConfig,
     Augmentation,
@@ -60,9 +61,9 @@ class Study(Setting):
     """Whether these are the hardest ones and no random ones, for `forgetting`."""
     folds: Annotated[int, Field(ge=2)] = 5
     """Of the families of references, for `forgetting`."""
-    method_epochs: Annotated[int | None, Field(ge=1)] = None
+    method_epochs: Annotated[int | None, Field(ge=1, le=MOST_EPOCHS)] = None
     """In place of every method's own number; to try a command out."""
-    curve_epochs: Annotated[int | None, Field(ge=1)] = None
+    curve_epochs: Annotated[int | None, Field(ge=1, le=MOST_EPOCHS)] = None
     """In place of the curve's own number; likewise."""
 
     def world(self, seed: int) -> World:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from mcu_core.config import MOST_EPOCHS
 from mcu_core.experiments.cases import BENCH_EPOCHS
 from mcu_core.whole_files import locked
 from service.cli.output import (
@@ -73,8 +74,12 @@ def bench(
         bool, typer.Option("--hardest", help="`forgetting`: the hardest samples, no random ones.")
     ] = False,
     folds: Annotated[int, typer.Option(min=2, help="`forgetting`: models in each family of references.")] = 5,
-    method_epochs: Annotated[int | None, typer.Option(min=1, help="For every method, to try things out.")] = None,
-    curve_epochs: Annotated[int | None, typer.Option(min=1, help="For every curve, to try things out.")] = None,
+    method_epochs: Annotated[
+        int | None, typer.Option(min=1, max=MOST_EPOCHS, help="For every method, to try things out.")
+    ] = None,
+    curve_epochs: Annotated[
+        int | None, typer.Option(min=1, max=MOST_EPOCHS, help="For every curve, to try things out.")
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=4, max=1024, help="Resize images to so many pixels a side [default: theirs].")
     ] = None,
@@ -169,6 +174,8 @@ def _load(request: "BenchRequest", data: str, model: str, folder: Path, *, downl
     require_network(model)
     manifest = Path(data)
     if not data.endswith(MANIFEST_SUFFIX):
+        if manifest.name != data:
+            raise InvalidRequestError(FieldViolation(field="data", description="is no name of a data set"))
         manifest = folder / f"{data}{MANIFEST_SUFFIX}"
         if not manifest.is_file():
             _build(data, manifest, download=download)

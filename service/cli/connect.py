@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from mcu_core.config import (
+    MOST_EPOCHS,
     ArchitectureConfig,
     ConnectionConfig,
     NegGradPlusConfig,
@@ -42,10 +43,10 @@ DEFAULT_MODEL, DEFAULT_FORGET_SHARE, DEFAULT_MODEL_EPOCHS = "preresnet20", 0.1, 
 DEFAULT_CONFIG, DEFAULT_METHOD, DEFAULT_OTHER = ConnectionConfig(), NegGradPlusConfig(), RandomLabelConfig()
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the JSON, the Markdown page and the figure.")]
-CurveEpochs = Annotated[int, typer.Option(min=1, help="Epochs of the curve's training.")]
+CurveEpochs = Annotated[int, typer.Option(min=1, max=MOST_EPOCHS, help="Epochs of the curve's training.")]
 Beta = Annotated[float, typer.Option(min=0.0, help="Weight of the ascent on D_f in what the curve is trained on.")]
 Points = Annotated[int, typer.Option(min=3, help="Points measured on each path, both ends included.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**53 - 2, help="Of everything random.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; without it, the idle cores.")]
 
 
@@ -109,10 +110,10 @@ def connect_study(
         float, typer.Option(min=0.0, max=1.0, help="Share of them to forget, drawn at random; above 0 and below 1.")
     ] = DEFAULT_FORGET_SHARE,
     model_epochs: Annotated[
-        int, typer.Option(min=1, help="Most epochs of the original's training.")
+        int, typer.Option(min=1, max=MOST_EPOCHS, help="Most epochs of the original's training.")
     ] = DEFAULT_MODEL_EPOCHS,
     unlearn_epochs: Annotated[
-        int, typer.Option(min=1, help="Epochs of NegGrad+; RandomLabel takes twice.")
+        int, typer.Option(min=1, max=MOST_EPOCHS // 2, help="Epochs of NegGrad+; RandomLabel takes twice.")
     ] = DEFAULT_METHOD.train.epochs,
     first_order: Annotated[Optimiser, typer.Option(help="What `optimiser` compares with Sophia-G.")] = Optimiser.SGD,
     store: Annotated[Path, typer.Option(help="Folder of finished models: an interrupted study goes on.")] = Path(
@@ -134,7 +135,7 @@ def connect_study(
     second-order `optimiser`. The files are named after the condition and every setting that has not its default.
     """
     with told_errors(as_json=as_json), told_interruption():
-        _require_meant(condition, first_order, forget_share)
+        _require_meant(condition, first_order, forget_share, unlearn_epochs)
         with told_missing("connect-study"):  # torch is loaded here and nowhere else
             from mcu_core.experiments.setup import RandomShare, original_recipe  # noqa: PLC0415
             from service.worker.bench import usual_train_images  # noqa: PLC0415
@@ -199,9 +200,11 @@ def _network(
     )
 
 
-def _require_meant(condition: Condition, first_order: Optimiser, forget_share: float) -> None:
+def _require_meant(condition: Condition, first_order: Optimiser, forget_share: float, unlearn_epochs: int) -> None:
     """Refuse settings that would be ignored or compare nothing, before anything is read."""
     wrong = []
+    if condition is Condition.CURRICULUM and unlearn_epochs < 2:
+        wrong.append(FieldViolation(field="--unlearn-epochs", description="one epoch has no curriculum: take two"))
     if condition is Condition.OPTIMISER and first_order is Optimiser.SOPHIA_G:
         wrong.append(FieldViolation(field="--first-order", description="Sophia-G would be compared with itself"))
     if condition is not Condition.OPTIMISER and first_order is not Optimiser.SGD:

@@ -17,7 +17,7 @@ _IMAGES = frozenset({"image", "uri"})
 
 
 def require_manifest(path: Path) -> None:
-    """Check that a file is Parquet, has the columns of a manifest and a value in each of their rows.
+    """Check that a file is Parquet, has the columns of a manifest, a value in each of their rows, and no sample twice.
 
     Raises:
         ManifestError: it is not, or lacks something; the message names columns, never values.
@@ -38,6 +38,9 @@ def require_manifest(path: Path) -> None:
     empty = [name for name in _FACTS.names if facts[name].null_count]
     if empty or not facts.num_rows:
         raise ManifestError(f"{path.name} has {facts.num_rows} rows, some without {', '.join(empty) or 'anything'}")
+    repeated = facts.num_rows - pc.count_distinct(facts["sample_id"]).as_py()
+    if repeated:
+        raise ManifestError(f"{path.name} names {repeated} samples again: one could be forgotten and retained at once")
     if not set(pc.unique(facts["split"]).to_pylist()) <= set(Split):
         raise ManifestError(f"{path.name} has a split that is none of {', '.join(Split)}")
 

@@ -145,6 +145,7 @@ def test_a_missing_model_is_told_without_a_traceback(manifest: Path, tmp_path: P
         (("seeds", "--forget-share", "0"), "must lie between 0 and 1"),
         (("optimiser", "--first-order", "sophia_g"), "compared with itself"),
         (("seeds", "--first-order", "adamw"), "for the condition `optimiser` only"),
+        (("curriculum", "--unlearn-epochs", "1"), "one epoch has no curriculum"),
     ],
 )
 def test_a_study_that_means_nothing_is_refused_before_data_are_read(

@@ -46,6 +46,7 @@ def test_a_missing_column_is_named(column: str, tmp_path: Path) -> None:
         ({"label": ["cat", "secret"]}, "is no manifest"),
         ({"label": [0, None]}, "2 rows, some without label"),
         ({"split": ["train", "secret"]}, "a split that is none of"),
+        ({"sample_id": ["secret", "secret"]}, "names 1 samples again"),
     ],
 )
 def test_values_that_cannot_be_used_are_refused_and_not_told(
