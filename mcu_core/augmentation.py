@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mcu_core.config import Augmentation
+from mcu_core.parallel import Part
 
 PAD_SHARE = 8
 """`CROP_FLIP` pads by size // 8: the 4 pixels that are usual on CIFAR's 32."""
@@ -19,7 +20,9 @@ TRIES = 10
 """Boxes drawn for an image before it is taken whole; torchvision's number."""
 
 
-def augment(images: Tensor, augmentation: Augmentation, size: int, rng: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor, augmentation: Augmentation, size: int, rng: torch.Generator, *, part: Part | None = None
+) -> Tensor:
     """Return a random view of every image, each drawn for itself.
 
     CROP_FLIP: pad by an eighth of the size with zeros, cut out the old size anywhere, mirror with probability ½.
@@ -33,38 +36,53 @@ def augment(images: Tensor, augmentation: Augmentation, size: int, rng: torch.Ge
         augmentation: which views.
         size: height and width that RESIZED_CROP_FLIP resizes to.
         rng: of the views; NONE draws nothing from it.
+        part: which rows of a whole batch the images are. Views are drawn for all of it, so that several ranks see what
+            one process would. Without it the images are the whole batch.
 
     Returns:
         uint8 `[B, C, H, W]`, or `[B, C, size, size]` where views are resized.
     """
+    if augmentation is Augmentation.NONE:
+        return images
+    height, width = images.shape[2:]
+    count = len(images) if part is None else part.whole
     match augmentation:
-        case Augmentation.NONE:
-            return images
         case Augmentation.CROP_FLIP:
-            return _mirrored(_shifted(images, rng), rng)
+            boxes = _draw_corners(count, height, width, rng)
         case Augmentation.RESIZED_CROP_FLIP:
-            return _mirrored(_resized(images, size, rng), rng)
+            boxes = draw_boxes(count, height, width, rng)
         case _:
             assert_never(augmentation)
+    mirrored = torch.rand(count, generator=rng) < 0.5
+    if part is not None:
+        boxes, mirrored = boxes[part.rows], mirrored[part.rows]
+    shown = _shifted(images, boxes) if augmentation is Augmentation.CROP_FLIP else _resized(images, boxes, size)
+    chosen = mirrored.nonzero().flatten().to(images.device)
+    shown[chosen] = shown[chosen].flip(3)
+    return shown
 
 
-def _shifted(images: Tensor, rng: torch.Generator) -> Tensor:
+def _draw_corners(count: int, height: int, width: int, rng: torch.Generator) -> Tensor:
+    """Return int64 `[N, 2]`: top and left of windows of the old size within the padded images."""
+    ranges = (2 * (height // PAD_SHARE) + 1, 2 * (width // PAD_SHARE) + 1)
+    return torch.stack([torch.randint(0, places, (count,), generator=rng) for places in ranges], dim=1)
+
+
+def _shifted(images: Tensor, corners: Tensor) -> Tensor:
     count, _, height, width = images.shape
     down, right = height // PAD_SHARE, width // PAD_SHARE
     padded = functional.pad(images, (right, right, down, down))
-    top = torch.randint(0, 2 * down + 1, (count,), generator=rng)
-    left = torch.randint(0, 2 * right + 1, (count,), generator=rng)
+    top, left = corners.unbind(dim=1)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, tops, lefts, H, W], without a copy
     each = torch.arange(count, device=images.device)
     cut: Tensor = windows[each, :, top.to(images.device), left.to(images.device)]
     return cut
 
 
-def _resized(images: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    boxes = draw_boxes(len(images), images.shape[2], images.shape[3], rng).tolist()
+def _resized(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     views = (
         image[None, :, top : top + height, left : left + width]
-        for image, (top, left, height, width) in zip(images, boxes, strict=True)
+        for image, (top, left, height, width) in zip(images, boxes.tolist(), strict=True)
     )
     return torch.cat([_resize(view, size) for view in views])
 
@@ -107,10 +125,3 @@ def draw_boxes(count: int, height: int, width: int, rng: torch.Generator) -> Ten
     top = (torch.rand(count, generator=rng, dtype=torch.float64) * (height - tall + 1)).long()
     left = (torch.rand(count, generator=rng, dtype=torch.float64) * (width - wide + 1)).long()
     return torch.stack([top, left, tall, wide], dim=1)
-
-
-def _mirrored(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Mirror about half of the images, in place: they are a copy already."""
-    chosen = (torch.rand(len(images), generator=rng) < 0.5).nonzero().flatten().to(images.device)
-    images[chosen] = images[chosen].flip(3)
-    return images

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from mcu_core.augmentation import augment
 from mcu_core.config import ArchitectureConfig, Augmentation, WrongLabels
-from mcu_core.errors import DataError
-from mcu_core.parallel import share
+from mcu_core.errors import ConfigurationError, DataError
+from mcu_core.parallel import Part, own_part
 from mcu_core.types import Batch, ImageData
 
 
@@ -28,7 +28,7 @@ class BatchReader:
     device: torch.device
 
     def read(self, rows: Tensor, *, forget_count: int = 0, view: "View | None" = None) -> Batch:
-        """Return the samples at `rows`, int64 `[B]`, in that order; without a view they are not augmented.
+        """Return the samples at `rows`, int64 `[B]`, in that order; a view may augment them and take this rank's part.
 
         Raises:
             DataError: the samples have another number of channels than the architecture takes.
@@ -37,17 +37,24 @@ class BatchReader:
         if channels != self.architecture.channels:
             raise DataError(f"samples have {channels} channels, the architecture takes {self.architecture.channels}")
         size = self.architecture.image_size
+        if view is not None:
+            rows = rows[view.part.rows]
         # Six to ten times faster than an index in brackets.
         pixels = self.data.images.index_select(0, rows.to(self.data.images.device)).to(self.device)
         if view is not None:
-            pixels = augment(pixels, view.augmentation, size, view.rng)
+            pixels = augment(pixels, view.augmentation, size, view.rng, part=view.part)
         images = pixels.float()
         if images.shape[2:] != (size, size):
             images = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
         std = torch.tensor(self.architecture.std, device=self.device).view(1, -1, 1, 1)
         mean = torch.tensor(self.architecture.mean, device=self.device).view(1, -1, 1, 1)
         images = images.div_(255.0).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
-        return Batch(images=images, labels=self.data.labels[rows].to(self.device), forget_count=forget_count)
+        return Batch(
+            images=images,
+            labels=self.data.labels[rows].to(self.device),
+            forget_count=forget_count,
+            rank_weight=1.0 if view is None else view.part.weight,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +64,8 @@ class View:
     augmentation: Augmentation
     rng: torch.Generator
     """Draws every image's own view."""
+    part: Part
+    """Of each whole batch, what this rank reads."""
 
 
 class Batches(Protocol):
@@ -91,9 +100,9 @@ class PlainBatches:
 
     def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield one epoch."""
-        view = View(augmentation=augmentation, rng=rng)
+        view = View(augmentation=augmentation, rng=rng, part=own_part(math.ceil(len(self.rows) / self.steps)))
         for rows in _deal(self.rows, self.steps, rng):
-            yield self.reader.read(share(rows), view=view)
+            yield self.reader.read(rows, view=view)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,19 +138,40 @@ class MixedBatches:
         """Return the forget rows of a batch whose share is given: never more than D_f has."""
         return min(max(1, round((self.forget_share or 0.0) * self.size)), len(self.forget))
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Return the forget rows and the retain rows of each batch, of all ranks together."""
+        natural = math.ceil(len(self.forget) / self.steps)
+        forget = natural if self.forget_share is None else self._forget_rows()
+        return forget, math.ceil(len(self.retain) / self.steps)
+
     def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
-        """Yield one epoch."""
-        view = View(augmentation=augmentation, rng=rng)
-        steps = self.steps
-        natural = math.ceil(len(self.forget) / steps)
-        each = natural if self.forget_share is None else self._forget_rows()
-        forget = _deal(torch.arange(len(self.forget)), steps, rng, each=each)
+        """Yield one epoch.
+
+        Raises:
+            ConfigurationError: a batch has fewer retain rows than there are ranks.
+        """
+        steps, (forget_each, retain_each) = self.steps, self.counts
+        first, second = own_part(forget_each), own_part(retain_each)
+        if not second.weight:
+            raise ConfigurationError(f"train.batch_size is too small: a batch has {retain_each} rows for all ranks")
+        part = Part(
+            rows=torch.cat([first.rows, forget_each + second.rows]),
+            whole=forget_each + retain_each,
+            weight=second.weight,
+        )
+        view = View(augmentation=augmentation, rng=rng, part=part)
+        weight = min(1.0, len(self.forget) / steps) * first.weight / second.weight
+        forget = _deal(torch.arange(len(self.forget)), steps, rng, each=forget_each)
         retain = _deal(self.retain, steps, rng)
-        weight = min(1.0, len(self.forget) / steps)
-        for first, second in ((share(first), share(second)) for first, second in zip(forget, retain, strict=True)):
-            rows = torch.cat([self.forget[first], second])
-            batch = self.reader.read(rows, forget_count=len(first), view=view)
-            yield replace(batch, forget_weight=weight, forget_indices=first.to(self.reader.device))
+        for places, others in zip(forget, retain, strict=True):
+            rows = torch.cat([self.forget[places], others])
+            yield replace(
+                self.reader.read(rows, forget_count=len(first.rows), view=view),
+                forget_weight=weight,
+                forget_indices=places[first.rows].to(self.reader.device),
+                forget_rank_weight=first.weight,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -163,14 +193,14 @@ class RelabelledBatches:
 
     def draw(self, rng: torch.Generator, augmentation: Augmentation = Augmentation.NONE) -> Iterator[Batch]:
         """Yield one epoch."""
-        view = View(augmentation=augmentation, rng=rng)
         rows = torch.cat([self.forget, self.retain])
         labels = self.reader.data.labels[rows]
         own, classes = labels[: len(self.forget)], self.reader.architecture.classes
         labels[: len(self.forget)] = random_labels(own, classes, self.labels, rng)
-        for chosen in map(share, _deal(torch.arange(len(rows)), self.steps, rng)):
+        view = View(augmentation=augmentation, rng=rng, part=own_part(math.ceil(len(rows) / self.steps)))
+        for chosen in _deal(torch.arange(len(rows)), self.steps, rng):
             batch = self.reader.read(rows[chosen], view=view)
-            yield replace(batch, labels=labels[chosen].to(self.reader.device))
+            yield replace(batch, labels=labels[chosen[view.part.rows]].to(self.reader.device))
 
 
 def random_labels(own: Tensor, classes: int, among: WrongLabels, rng: torch.Generator) -> Tensor:

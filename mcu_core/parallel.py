@@ -1,12 +1,13 @@
 """Several processes that train one model together, as `torchrun` starts them. One process alone notices nothing.
 
-Every rank draws the same batches, reads its share of each and averages its gradients with the others', so the weights
+Every rank draws the same batches, reads its part of each and averages its gradients with the others', so the weights
 are the same everywhere. BatchNorm normalises by the statistics of a rank's own share on a CPU; on CUDA it becomes
 SyncBatchNorm, which uses those of the whole batch.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -61,29 +62,41 @@ def agree_(tensor: Tensor) -> None:
         dist.broadcast(tensor, src=0)
 
 
-def share(rows: Tensor) -> Tensor:
-    """Return what this rank reads of the rows `[n]` of one batch; see `share_of`."""
-    return share_of(rows, rank(), ranks())
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """What one rank reads of a batch that all ranks have drawn alike."""
+
+    rows: Tensor
+    """int64 `[m]`, m ≥ 1: positions in the whole batch."""
+    whole: int
+    """Rows of the whole batch."""
+    weight: float
+    """Of the mean over these rows: the mean of the ranks' weighted means is the mean over the whole batch."""
 
 
-def share_of(rows: Tensor, index: int, count: int) -> Tensor:
+def own_part(count: int) -> Part:
+    """Return what this rank reads of a batch of `count` rows; see `part_of`."""
+    return part_of(count, rank(), ranks())
+
+
+def part_of(count: int, index: int, among: int) -> Part:
     """Return what one of several ranks reads of the rows of one batch.
 
-    Rank r of R takes rows r, r + R, r + 2R, ..., so that the mean of the ranks' means is the mean. Where R does not
-    divide their number the first ones follow the last: all ranks have equally many, and those few count twice.
+    Rank r of R takes the rows r, r + R, r + 2R, ..., m of n, and its mean weighs m R / n. A rank for which none is left
+    reads the first one, since a mean needs a row, with weight 0.
 
     Args:
-        rows: `[n]`, n ≥ 1.
+        count: n ≥ 1.
         index: r.
-        count: R.
+        among: R.
 
     Returns:
-        `[⌈n / R⌉]`; all of them where there is one rank.
+        The part; all rows with weight 1 where there is one rank.
     """
-    if count == 1:
-        return rows
-    each = -(-len(rows) // count)
-    return rows[(torch.arange(each) * count + index) % len(rows)]
+    rows = torch.arange(count)[index::among]
+    if not len(rows):
+        return Part(rows=torch.zeros(1, dtype=torch.int64), whole=count, weight=0.0)
+    return Part(rows=rows, whole=count, weight=len(rows) * among / count)
 
 
 def synchronise_batchnorm(network: nn.Module, device: torch.device) -> nn.Module:

@@ -91,10 +91,14 @@ def _pairs(held: Batch, batch: Batch) -> list[tuple[Tensor, Tensor]]:
     return pairs
 
 
+def _numbers(batch: Batch) -> tuple[float, ...]:
+    return batch.forget_count, batch.forget_weight, batch.rank_weight, batch.forget_rank_weight
+
+
 def _is_alike(held: Batch, batch: Batch) -> bool:
     """Return whether the batches differ in the values of their tensors alone."""
     return (
-        (held.forget_count, held.forget_weight) == (batch.forget_count, batch.forget_weight)
+        _numbers(held) == _numbers(batch)
         and (held.forget_indices is None) == (batch.forget_indices is None)
         and all(old.shape == new.shape and old.dtype == new.dtype for old, new in _pairs(held, batch))
     )

@@ -204,6 +204,8 @@ class Descent:
         factor = None if self._place is None else self._place.write(self._theta, self._point)
         logits = self._network.forward(batch.images)
         loss = self._loss(logits, batch)
+        if batch.rank_weight != 1.0:
+            loss = loss * batch.rank_weight
         if isinstance(self._optimiser, SophiaG) and self._optimiser.is_estimate_due:
             self._optimiser.take_estimate([self._curvature(logits, factor)])
         gradients = torch.autograd.grad(loss, self._network.moving)
@@ -223,7 +225,7 @@ class Descent:
     def _curvature(self, logits: Tensor, factor: Tensor | None) -> Tensor:
         """Return the estimated diagonal of the curvature, laid out as the leaf is.
 
-        Each rank's is unbiased for its own rows, hence their mean for the whole batch.
+        Each rank's is unbiased for its own rows, hence their mean for the whole batch where they have equally many.
         """
         estimate = torch.zeros_like(self._leaf)
         parts = bartlett_estimate(logits, self._network.moving, factor, retain_graph=True)
@@ -234,11 +236,12 @@ class Descent:
     def end_epoch(self, index: int) -> Epoch:
         """Return what the epoch `index` showed and begin the next; all ranks get the same answer."""
         # One element that is not finite makes the norm not finite.
-        sums = torch.stack([self._total_loss, self._right.double(), self._leaf.norm().double()])
+        rows = torch.full_like(self._total_loss, self._rows)
+        sums = torch.stack([self._total_loss, self._right.double(), rows, self._leaf.norm().double()])
         average_(sums)  # so that all ranks end at the same epoch
-        loss, right, size = sums.tolist()
+        loss, right, read, size = sums.tolist()
         mean = loss / self._batches if math.isfinite(size) else math.nan
-        epoch = Epoch(index=index, loss=mean, accuracy=right / self._rows)
+        epoch = Epoch(index=index, loss=mean, accuracy=right / read)
         self._reset()
         return epoch
 

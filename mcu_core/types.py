@@ -68,6 +68,12 @@ class Batch:
     """The first so many rows are D_f's; 0 where the batch does not mix."""
     forget_weight: float = 1.0
     """Of the loss of the forget rows; below 1 where a batch has more of them than its share."""
+    rank_weight: float = 1.0
+    """Of everything computed from this batch, where several ranks read unevenly many rows of the whole one: `Descent`
+    multiplies every loss by it. Where the batch mixes, that of the mean over the retain rows, and `forget_weight`
+    makes up for the difference."""
+    forget_rank_weight: float = 1.0
+    """Of the mean over the forget rows, likewise; for what is no loss."""
     forget_indices: Tensor | None = None
     """int64 `[forget_count]`, which samples of D_f the forget rows are, counted from 0; where the batch mixes."""
 

@@ -89,6 +89,8 @@ class Penalty:
         """Return A_f and A_r: a ← s·a_before + (1 - s)·a_batch, from the first batch's own."""
         right = (logits.argmax(dim=1) == batch.labels).float()
         now = torch.stack([right[: batch.forget_count].mean(), right[batch.forget_count :].mean()])
+        if (batch.forget_rank_weight, batch.rank_weight) != (1.0, 1.0):
+            now = torch.stack([now[0] * batch.forget_rank_weight, now[1] * batch.rank_weight])
         average_(now)
         if smoothing > 0.0:
             if self._smoothed is None:

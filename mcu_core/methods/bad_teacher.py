@@ -58,7 +58,7 @@ def bad_teacher(
     return minimise(
         runtime,
         problem.original,
-        two_teachers(problem.original, random, config.temperature, runtime=runtime),
+        two_teachers(problem.original, random, config.temperature, batches, runtime=runtime),
         batches,
         config.train,
         rng=rng,
@@ -68,19 +68,24 @@ def bad_teacher(
     )
 
 
-def two_teachers(competent: State, incompetent: State, temperature: float, *, runtime: Runtime) -> Loss:
+def two_teachers(
+    competent: State, incompetent: State, temperature: float, batches: MixedBatches, *, runtime: Runtime
+) -> Loss:
     """Return the loss over mixed batches that follows one teacher on D_r and another on D_f.
 
     Args:
         competent: answers for the retain rows.
         incompetent: answers for the forget rows.
         temperature: of every divergence.
+        batches: what the loss is of: each of their rows weighs the same.
         runtime: the network of both, samples, device and arithmetic.
 
     Returns:
         The loss; never negative.
     """
     network = runtime.network()
+    forget_rows, retain_rows = batches.counts
+    forget_share = forget_rows / (forget_rows + retain_rows)
 
     def answers(teacher: State, images: Tensor, labels: Tensor) -> Tensor:
         batch = Batch(images=images, labels=labels)
@@ -88,12 +93,11 @@ def two_teachers(competent: State, incompetent: State, temperature: float, *, ru
             return runtime.forward(network, teacher.params, teacher.buffers, batch).softmax(dim=1)
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        count, rows = batch.forget_count, len(batch.labels)
+        count = batch.forget_count
         forget = answers(incompetent, batch.images[:count], batch.labels[:count])
         retain = answers(competent, batch.images[count:], batch.labels[count:])
-        forget_share = batch.forget_weight * count / rows
         gone = distillation(logits[:count], forget, temperature).mean()
         kept = distillation(logits[count:], retain, temperature).mean()
-        return (1.0 - count / rows) * kept + forget_share * gone
+        return (1.0 - forget_share) * kept + batch.forget_weight * forget_share * gone
 
     return loss

@@ -15,8 +15,11 @@ from tests.cases import TINY, tiny_runtime
 RANDOM = initialise(TINY, 1)
 
 
-def mixed(problem: Problem, runtime: Runtime, count: int = 24) -> Batch:
-    batches = MixedBatches(reader=runtime.reader, forget=problem.forget[:count], retain=problem.retain, size=40)
+def batches_of(problem: Problem, runtime: Runtime, count: int = 24) -> MixedBatches:
+    return MixedBatches(reader=runtime.reader, forget=problem.forget[:count], retain=problem.retain, size=40)
+
+
+def mixed(batches: MixedBatches) -> Batch:
     return next(iter(batches.draw(stream(0, "test"))))
 
 
@@ -26,30 +29,33 @@ def answers(runtime: Runtime, state: State, batch: Batch) -> torch.Tensor:
 
 
 def test_a_student_that_follows_both_teachers_costs_nothing(problem: Problem, runtime: Runtime) -> None:
-    batch = mixed(problem, runtime)
+    batches = batches_of(problem, runtime)
+    batch = mixed(batches)
     good, bad = (answers(runtime, state, batch) for state in (problem.original, RANDOM))
     outputs = torch.cat([bad[: batch.forget_count], good[batch.forget_count :]])
-    loss = two_teachers(problem.original, RANDOM, 2.0, runtime=runtime)
+    loss = two_teachers(problem.original, RANDOM, 2.0, batches, runtime=runtime)
     assert float(loss(outputs, batch)) < 1e-5  # rounding of float32
     assert float(loss(good, batch)) > 0.1, "the original is no student of the second teacher"
 
 
 def test_every_row_weighs_the_same_in_the_divergence_from_its_teacher(problem: Problem, runtime: Runtime) -> None:
-    batch = mixed(problem, runtime)
+    batches = batches_of(problem, runtime)
+    batch = mixed(batches)
     outputs = torch.randn(len(batch.labels), 3, generator=stream(1, "test"))
     is_forget = torch.arange(len(batch.labels)) < batch.forget_count
     good, bad = (answers(runtime, state, batch) for state in (problem.original, RANDOM))
     teacher = torch.where(is_forget.unsqueeze(1), bad, good).log_softmax(1)
     expected = (teacher.exp() * (teacher - outputs.log_softmax(1))).sum(1).mean()
-    loss = two_teachers(problem.original, RANDOM, 1.0, runtime=runtime)(outputs, batch)
+    loss = two_teachers(problem.original, RANDOM, 1.0, batches, runtime=runtime)(outputs, batch)
     torch.testing.assert_close(loss, expected)
 
 
 def test_a_single_sample_weighs_no_more_than_its_share(problem: Problem, runtime: Runtime) -> None:
-    batch = mixed(problem, runtime, count=1)
+    batches = batches_of(problem, runtime, count=1)
+    batch = mixed(batches)
     assert batch.forget_weight < 1.0
     outputs = torch.randn(len(batch.labels), 3, generator=stream(1, "test"))
-    loss = two_teachers(problem.original, RANDOM, 1.0, runtime=runtime)
+    loss = two_teachers(problem.original, RANDOM, 1.0, batches, runtime=runtime)
     whole, none = (float(loss(outputs, replace(batch, forget_weight=weight))) for weight in (1.0, 0.0))
     torch.testing.assert_close(
         loss(outputs, batch), torch.tensor(none + batch.forget_weight * (whole - none)), atol=1e-6, rtol=1e-5
