@@ -26,4 +26,4 @@ class DivergedError(CoreError):
 
 
 class NoEffectError(CoreError):
-    """Unlearning left the weights as they were."""
+    """Unlearning left the weights as they were, or has nothing to change them by."""

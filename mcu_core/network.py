@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mcu_core.errors import NoEffectError
 from mcu_core.packing import Layout
 from mcu_core.parallel import average_, synchronise_batchnorm
 from mcu_core.runtime import Runtime
@@ -50,10 +51,22 @@ class TrainedNetwork:
         self._called = network if runtime.compiler is None else _compiled(network, runtime.compiler)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the outputs for images `[B, C, H, W]`, float32 `[B, K]`."""
+        """Return the outputs for images `[B, C, H, W]`, float32 `[B, K]`.
+
+        Raises:
+            NoEffectError: the batch is a single image, of which BatchNorm sees one value a channel.
+        """
         if self._cast is not None:
             self._cast.copy_(self._point)
-        return self._runtime.apply(self._called, images)
+        try:
+            return self._runtime.apply(self._called, images)
+        except ValueError as error:
+            if len(images) > 1:
+                raise
+            raise NoEffectError(
+                "a single image cannot train this network: its BatchNorm sees one value a channel. Take a method that "
+                "reads D_r beside D_f, or larger images"
+            ) from error
 
     def buffers(self) -> dict[str, Tensor]:
         """Return a copy of the buffers as training left them, averaged over all ranks where they are no counts."""

@@ -17,6 +17,9 @@ from mcu_core.config.base import (
 )
 from mcu_core.config.objectives import BoundedObjectiveConfig, ReferenceConfig
 
+MOST_BETA = 10.0
+LEAST_ALPHA = 1.0 / (1.0 + MOST_BETA)
+
 
 class RetrainConfig(Setting):
     """RT: train from scratch on D_r as the original was trained on D_train."""
@@ -77,11 +80,11 @@ class NegGradPlusConfig(Setting):
     """NegGrad+: descend on D_r and ascend on D_f in one mixed batch, L = CE_r - beta * CE_f.
 
     SCRUB's form, alpha * CE_r - (1 - alpha) * CE_f, is accepted as `alpha` in place of `beta` and converted: beta is
-    (1 - alpha) / alpha, and the learning rate is multiplied by alpha.
+    (1 - alpha) / alpha, the learning rate is multiplied by alpha and the weight decay divided by it: the same steps.
     """
 
     kind: Literal["neggrad_plus"] = "neggrad_plus"
-    beta: Annotated[float, Field(ge=0.0, le=10.0)] = 0.15
+    beta: Annotated[float, Field(ge=0.0, le=MOST_BETA)] = 0.15
     """Weight of the ascent."""
     ceiling: Ceiling = None
     train: TrainConfig = TrainConfig(epochs=5, learning_rate=0.01)
@@ -91,13 +94,14 @@ class NegGradPlusConfig(Setting):
     def _convert_alpha(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "alpha" not in values:
             return values
-        alpha = float(values["alpha"])
-        if "beta" in values or not 0.0 < alpha <= 1.0:
-            raise ValueError("give either beta, or alpha in (0, 1]")
+        alpha = values["alpha"]
+        is_number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+        if "beta" in values or not is_number or not LEAST_ALPHA <= alpha <= 1.0:
+            raise ValueError(f"give either beta, or as alpha a number from {LEAST_ALPHA:.4f} to 1")
         train = TrainConfig.model_validate(values.get("train", TrainConfig(epochs=5, learning_rate=0.01)))
-        scaled = train.model_copy(update={"learning_rate": train.learning_rate * alpha})
+        scaled = {"learning_rate": train.learning_rate * alpha, "weight_decay": train.weight_decay / alpha}
         rest = {name: value for name, value in values.items() if name != "alpha"}
-        return {**rest, "beta": (1.0 - alpha) / alpha, "train": scaled}
+        return {**rest, "beta": min((1.0 - alpha) / alpha, MOST_BETA), "train": {**train.model_dump(), **scaled}}
 
 
 class SalUnConfig(Setting):

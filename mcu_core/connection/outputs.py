@@ -49,7 +49,7 @@ def outputs_of(
     network = runtime.network()
     seen: list[Tensor] = []
     if with_features:
-        _last_linear(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+        last_linear(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     logits: list[list[Tensor]] = [[] for _ in points]
     features: list[list[Tensor]] = [[] for _ in points]
     with torch.inference_mode():
@@ -62,7 +62,12 @@ def outputs_of(
     ]
 
 
-def _last_linear(network: nn.Module) -> nn.Linear:
+def last_linear(network: nn.Module) -> nn.Linear:
+    """Return the layer whose input is what a network makes of an image.
+
+    Raises:
+        ConfigurationError: there is no linear layer.
+    """
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not layers:
         raise ConfigurationError("the network has no linear layer whose input could be compared")

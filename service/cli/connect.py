@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from service.worker.research import ResearchData
 
 RESULTS = Path("benchmarks/results")
+MOST_TITLE = 64
+"""Characters of the data's name in a result."""
 NAME_DIGITS = 16
 """Of a digest, in a file's name."""
 DEFAULT_MODEL, DEFAULT_FORGET_SHARE, DEFAULT_MODEL_EPOCHS = "preresnet20", 0.1, 25
@@ -67,7 +69,9 @@ def connect(
         list[float] | None, typer.Option(help="Normalisation, per channel, of pixels in [0, 1]; repeatable.")
     ] = None,
     std: Annotated[list[float] | None, typer.Option(help="Normalisation, per channel; repeatable.")] = None,
-    name: Annotated[str, typer.Option(help="Of the files that are written.")] = "connection",
+    name: Annotated[
+        str | None, typer.Option(help="Of the files that are written [default: the models' names and what is unusual].")
+    ] = None,
     out: Out = RESULTS,
     curve_epochs: CurveEpochs = DEFAULT_CONFIG.train.epochs,
     beta: Beta = DEFAULT_CONFIG.beta,
@@ -86,6 +90,10 @@ def connect(
         --architecture preresnet20
     """
     with told_errors(as_json=as_json):
+        if name is not None and Path(name).name != name:
+            raise InvalidRequestError(
+                FieldViolation(field="--name", description="is a name without folders: see --out")
+            )
         with told_missing("connect"):  # torch is loaded here and nowhere else
             from service.worker.connection import StudyData, connect_files, write_connection  # noqa: PLC0415
         network = _network(architecture, classes, image_size, mean, std)
@@ -93,7 +101,10 @@ def connect(
         config = _config(curve_epochs, beta, points)
         with _bar() as told:
             connection = connect_files(first, second, data, config, seed=seed, told=told, threads=threads)
-        _show(connection, write_connection(connection, out, name), as_json=as_json)
+        usual = result_name(
+            "connection", NamedSetting(value=(first.stem, second.stem), default=None), *_named(config, seed)
+        )
+        _show(connection, write_connection(connection, out, name or usual), as_json=as_json)
 
 
 def connect_study(
@@ -115,6 +126,12 @@ def connect_study(
     unlearn_epochs: Annotated[
         int, typer.Option(min=1, max=MOST_EPOCHS // 2, help="Epochs of NegGrad+; RandomLabel takes twice.")
     ] = DEFAULT_METHOD.train.epochs,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, max=1024, help="Resize images to so many pixels a side [default: theirs].")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="3 makes RGB of grey images, 1 the other way [default: theirs].")
+    ] = None,
     first_order: Annotated[Optimiser, typer.Option(help="What `optimiser` compares with Sophia-G.")] = Optimiser.SGD,
     store: Annotated[Path, typer.Option(help="Folder of finished models: an interrupted study goes on.")] = Path(
         "unlearn-models"
@@ -135,7 +152,7 @@ def connect_study(
     second-order `optimiser`. The files are named after the condition and every setting that has not its default.
     """
     with told_errors(as_json=as_json), told_interruption():
-        _require_meant(condition, first_order, forget_share, unlearn_epochs)
+        _require_meant(condition, first_order, forget_share, unlearn_epochs, channels)
         with told_missing("connect-study"):  # torch is loaded here and nowhere else
             from mcu_core.experiments.setup import RandomShare, original_recipe  # noqa: PLC0415
             from service.worker.bench import usual_train_images  # noqa: PLC0415
@@ -146,11 +163,11 @@ def connect_study(
             )
             from service.worker.model_store import ModelStore  # noqa: PLC0415
         with _bar() as told:
-            loaded = _load(data, model, store / "data", told)
+            loaded = _load(data, model, store / "data", told, image_size=image_size, channels=channels)
         usual = usual_train_images(loaded.samples)
         other_epochs = 2 * unlearn_epochs
         plan = ConditionPlan(
-            data=data.stem,
+            data=data.stem[:MOST_TITLE],
             train_images=train_images or usual,
             deletion=RandomShare(share=forget_share),
             recipe=original_recipe(model_epochs),
@@ -171,10 +188,9 @@ def connect_study(
             NamedSetting(word="forget", value=forget_share, default=DEFAULT_FORGET_SHARE),
             NamedSetting(word="model-epochs", value=model_epochs, default=DEFAULT_MODEL_EPOCHS),
             NamedSetting(word="unlearn-epochs", value=unlearn_epochs, default=DEFAULT_METHOD.train.epochs),
-            NamedSetting(word="curve-epochs", value=curve_epochs, default=DEFAULT_CONFIG.train.epochs),
-            NamedSetting(word="beta", value=beta, default=DEFAULT_CONFIG.beta),
-            NamedSetting(word="points", value=points, default=DEFAULT_CONFIG.points),
-            NamedSetting(word="seed", value=seed, default=0),
+            NamedSetting(word="image-size", value=image_size, default=None),
+            NamedSetting(word="channels", value=channels, default=None),
+            *_named(plan.config, seed),
         )
         _show(connection, write_connection(connection, out, name), as_json=as_json)
 
@@ -182,6 +198,16 @@ def connect_study(
 def _config(epochs: int, beta: float, points: int) -> ConnectionConfig:
     train = DEFAULT_CONFIG.train.model_copy(update={"epochs": epochs})
     return ConnectionConfig(train=train, beta=beta, points=points)
+
+
+def _named(config: ConnectionConfig, seed: int) -> tuple[NamedSetting, ...]:
+    """Return what of the curve may not be as usual, for the name of a result."""
+    return (
+        NamedSetting(word="curve-epochs", value=config.train.epochs, default=DEFAULT_CONFIG.train.epochs),
+        NamedSetting(word="beta", value=config.beta, default=DEFAULT_CONFIG.beta),
+        NamedSetting(word="points", value=config.points, default=DEFAULT_CONFIG.points),
+        NamedSetting(word="seed", value=seed, default=0),
+    )
 
 
 def _network(
@@ -200,7 +226,9 @@ def _network(
     )
 
 
-def _require_meant(condition: Condition, first_order: Optimiser, forget_share: float, unlearn_epochs: int) -> None:
+def _require_meant(
+    condition: Condition, first_order: Optimiser, forget_share: float, unlearn_epochs: int, channels: int | None
+) -> None:
     """Refuse settings that would be ignored or compare nothing, before anything is read."""
     wrong = []
     if condition is Condition.CURRICULUM and unlearn_epochs < 2:
@@ -209,6 +237,8 @@ def _require_meant(condition: Condition, first_order: Optimiser, forget_share: f
         wrong.append(FieldViolation(field="--first-order", description="Sophia-G would be compared with itself"))
     if condition is not Condition.OPTIMISER and first_order is not Optimiser.SGD:
         wrong.append(FieldViolation(field="--first-order", description="is for the condition `optimiser` only"))
+    if channels not in {None, 1, 3}:
+        wrong.append(FieldViolation(field="--channels", description="must be 1 or 3"))
     if not 0.0 < forget_share < 1.0:
         wrong.append(FieldViolation(field="--forget-share", description="must lie between 0 and 1"))
     if wrong:
@@ -224,7 +254,15 @@ def _idx_digest(folder: Path) -> str:
     return digest.hexdigest()[:NAME_DIGITS]
 
 
-def _load(data: Path, model: str, folder: Path, told: Callable[[str, int, int], None]) -> "ResearchData":
+def _load(
+    data: Path,
+    model: str,
+    folder: Path,
+    told: Callable[[str, int, int], None],
+    *,
+    image_size: int | None,
+    channels: int | None,
+) -> "ResearchData":
     """Decode a manifest, or IDX files by way of one, unless that was done before."""
     from service.worker.research import load_research_data  # noqa: PLC0415 - torch takes seconds to load
 
@@ -233,7 +271,8 @@ def _load(data: Path, model: str, folder: Path, told: Callable[[str, int, int], 
         manifest = folder / f"{data.stem}-{_idx_digest(data)}{MANIFEST_SUFFIX}"
         if not manifest.is_file():
             build_manifest(idx_source(data), manifest, BuildOptions(), progress=partial(told, "writing samples"))
-    return load_research_data(manifest, model, folder, progress=partial(told, "decoding samples"))
+    decoding = partial(told, "decoding samples")
+    return load_research_data(manifest, model, folder, image_size=image_size, channels=channels, progress=decoding)
 
 
 def _own_name(data: Path, loaded: "ResearchData") -> tuple[str, str] | None:

@@ -23,6 +23,7 @@ from mcu_core.config import (
     SelectionConfig,
 )
 from mcu_core.connection.conditions import Condition, EndPlan, plan_ends
+from mcu_core.connection.outputs import last_linear
 from mcu_core.connection.page import connection_page
 from mcu_core.connection.report import Connection
 from mcu_core.connection.study import Keep, NamedModel, study_connection
@@ -117,6 +118,7 @@ def connect_files(
     forget = _rows_of(data.manifest, data.forget)
     loaded = _loaded(data, use_threads(threads), told)
     model = models.build(loaded.architecture)
+    last_linear(model)  # refuses before the curve is trained what the comparison would refuse after it
     a, b = (_end(path, model) for path in (first, second))
     # The study reads no original; the first end stands in for it.
     problem = _pose(loaded, _split(loaded.samples, forget, seed), a.state)
@@ -144,8 +146,9 @@ def run_condition(
     world = plan.world(data)
     split = draw_split(data.samples, world, plan.deletion)
     labels = data.samples.data.labels
-    # Refuses before anything is trained what the attack would refuse after all of it.
+    # Refuses before anything is trained what the attack and the comparison would refuse after all of it.
     match_classes(labels, split.validation, labels[split.forget], stream(0, "probe"))
+    last_linear(models.build(data.architecture))
     precision = str(resolve_precision(world.precision, compute_device()))
     common = {**world.model_dump(mode="json", exclude={"data"}), "precision": precision}
     runtime, model = _runtime(data, plan.config), models.build(data.architecture)

@@ -1,8 +1,10 @@
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 
+from mcu_core.errors import NoEffectError
 from mcu_core.losses import cross_entropy
 from mcu_core.models import state_of
 from mcu_core.network import TrainedNetwork
@@ -73,3 +75,11 @@ def test_a_network_without_batchnorm_has_no_buffers(runtime: Runtime) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     network, _ = trained(replace(runtime, model=model), state_of(model))
     assert network.buffers() == {}
+
+
+def test_a_single_image_that_batchnorm_cannot_normalise_is_told_apart(problem: Problem, runtime: Runtime) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    network, _ = trained(replace(runtime, model=model), state_of(model))
+    assert network.forward(torch.zeros(2, 1, 8, 8)).shape == (2, 3)
+    with pytest.raises(NoEffectError, match="a single image cannot train this network"):
+        network.forward(torch.zeros(1, 1, 8, 8))

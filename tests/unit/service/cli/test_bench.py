@@ -39,6 +39,7 @@ def test_the_command_s_defaults_are_those_that_keep_the_plain_name() -> None:
         (("table1", "--data", "digits", "--count", "5"), "count: says nothing to table1"),
         (("table1", "--data", "digits", "--hardest"), "hardest: says nothing to table1"),
         (("table1", "--data", "digits", "--folds", "3"), "folds: says nothing to table1"),
+        (("table1", "--data", "../digits"), "data: is no name of a data set"),
         (("table1", "--data", "digits", "--seeds", "0,0"), "seeds: must differ"),
         (("table1", "--data", "digits", "--seeds", "9007199254740993"), "seeds: must lie in 0 to"),
         (("table1", "--data", "digits", "--seeds", "1" * 5000), "seeds: must be whole numbers"),

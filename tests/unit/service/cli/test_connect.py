@@ -102,7 +102,7 @@ def test_the_manifest_tells_what_is_not_said_of_the_models(manifest: Path, tmp_p
     options += ["--out", str(tmp_path / "out"), "--curve-epochs", "1", "--threads", "1"]
     result = CliRunner().invoke(app, ["connect", *map(str, ends), *options])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "out" / "connection.md").is_file()
+    assert (tmp_path / "out" / "connection-a-b-curve-epochs-1-points-3.md").is_file()
 
 
 def test_half_of_a_networks_input_is_refused(manifest: Path, tmp_path: Path) -> None:
@@ -146,6 +146,7 @@ def test_a_missing_model_is_told_without_a_traceback(manifest: Path, tmp_path: P
         (("optimiser", "--first-order", "sophia_g"), "compared with itself"),
         (("seeds", "--first-order", "adamw"), "for the condition `optimiser` only"),
         (("curriculum", "--unlearn-epochs", "1"), "one epoch has no curriculum"),
+        (("seeds", "--channels", "2"), "must be 1 or 3"),
     ],
 )
 def test_a_study_that_means_nothing_is_refused_before_data_are_read(
@@ -155,6 +156,27 @@ def test_a_study_that_means_nothing_is_refused_before_data_are_read(
     assert result.exit_code == 1
     assert message in json.loads(result.stderr)["error"]["message"]
     assert not (tmp_path / "store").exists()
+
+
+def test_a_name_with_folders_is_refused(tmp_path: Path) -> None:
+    ids = tmp_path / "ids.txt"
+    ids.write_text("a", encoding="utf-8")
+    options = ["--manifest", "m.parquet", "--forget", str(ids), "--architecture", "preresnet8", "--name", "../evil"]
+    result = CliRunner().invoke(app, ["connect", "a", "b", *options, "--json"])
+    assert result.exit_code == 1
+    assert "--name: is a name without folders" in json.loads(result.stderr)["error"]["message"]
+
+
+def test_a_network_whose_features_cannot_be_compared_is_refused_before_it_is_trained(
+    fashion: Path, home: Path, spoken: str
+) -> None:
+    models_before = set((home / "store").glob("*.safetensors"))
+    options = ["--data", str(fashion), "--store", str(home / "store"), "--model", "torchvision:squeezenet1_1"]
+    options += ["--image-size", "32", "--channels", "3", "--train-images", "100", "--threads", "1", "--json"]
+    result = CliRunner().invoke(app, ["connect-study", "seeds", *options])
+    assert result.exit_code == 1
+    assert "no linear layer" in json.loads(result.stderr)["error"]["message"]
+    assert set((home / "store").glob("*.safetensors")) == models_before
 
 
 @pytest.mark.parametrize("share", ["1.5", "-0.1"])
