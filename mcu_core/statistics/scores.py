@@ -1,0 +1,121 @@
+"""The scores of every sample that an audit reads, and their Parquet file: what SCORE hands to STATS.
+
+One row a sample. Nothing in it names a sample: rows are numbered anew, subjects too, and neither number means anything
+outside the file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mcu_core.errors import DataError
+from mcu_core.report.evidence import Facts, Group, Role
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+_FACTS = b"unlearning.facts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelScores:
+    """What one model says of each sample; higher is more like a member, everywhere."""
+
+    phi: Floats
+    """z_y - logsumexp of the other logits, `[N]`."""
+    confidence: Floats
+    """p_y, `[N]` in [0, 1]."""
+    loss: Floats
+    """-CE = log p_y, `[N]`, at most 0."""
+    entropy: Floats
+    """sum p log p, `[N]`, at most 0."""
+    modified_entropy: Floats
+    """(1 - p_y) log p_y + sum over other classes of p_i log(1 - p_i), `[N]`, at most 0 (Song & Mittal 2021)."""
+    prediction: Integers
+    """argmax, `[N]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReferenceScores:
+    """What models that never saw a sample say of it, averaged over those models."""
+
+    phi: Floats
+    """Mean phi, `[N]`."""
+    confidence: Floats
+    """Mean p_y, `[N]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoreTable:
+    """Everything that STATS reads beside the plan."""
+
+    facts: Facts
+    group: NDArray[np.str_]
+    """Value of `Group`, `[N]`."""
+    label: Integers
+    """Class, `[N]`."""
+    subject: Integers
+    """Samples of one person share a number, `[N]`: what is resampled."""
+    models: Mapping[Role, ModelScores]
+    """At least original, candidate and relearned."""
+    references: ReferenceScores | None
+
+    def rows(self, group: Group) -> Integers:
+        """Return the positions of a group's samples, ascending; empty where it has none."""
+        return np.flatnonzero(self.group == group.value)
+
+
+def to_parquet(table: ScoreTable) -> bytes:
+    """Return the table as one Parquet file with the facts in its metadata; equal tables give equal bytes."""
+    columns: dict[str, NDArray[np.generic]] = {"group": table.group, "label": table.label, "subject": table.subject}
+    for role, scores in table.models.items():
+        columns |= {f"{role.value}.{field.name}": getattr(scores, field.name) for field in fields(scores)}
+    if table.references is not None:
+        references = table.references
+        columns |= {f"reference.{field.name}": getattr(references, field.name) for field in fields(references)}
+    arrow = pa.table({name: pa.array(column) for name, column in columns.items()})
+    arrow = arrow.replace_schema_metadata({_FACTS: table.facts.model_dump_json().encode()})
+    sink = BytesIO()
+    pq.write_table(arrow, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def from_parquet(content: bytes) -> ScoreTable:
+    """Read a table that `to_parquet` wrote.
+
+    Raises:
+        DataError: it is no such file, lacks a column, or holds a number that is not finite.
+    """
+    try:
+        arrow = pq.read_table(BytesIO(content))
+        facts = Facts.model_validate_json((arrow.schema.metadata or {})[_FACTS])
+        columns = {name: arrow.column(name).to_numpy(zero_copy_only=False) for name in arrow.column_names}
+        roles = [role for role in Role if f"{role.value}.phi" in columns]
+        models = {role: ModelScores(**_columns(ModelScores, role.value, columns)) for role in roles}
+        references = (
+            ReferenceScores(**_columns(ReferenceScores, "reference", columns)) if "reference.phi" in columns else None
+        )
+        table = ScoreTable(
+            facts=facts,
+            group=columns["group"].astype(np.str_),
+            label=columns["label"].astype(np.int64),
+            subject=columns["subject"].astype(np.int64),
+            models=models,
+            references=references,
+        )
+    except (pa.ArrowException, ValidationError, KeyError, ValueError, OSError) as error:
+        raise DataError(f"these are no scores of an audit: {type(error).__name__}") from error
+    for column in columns.values():
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            raise DataError("scores must be finite: a model answered with NaN or infinity")
+    return table
+
+
+def _columns(kind: type, prefix: str, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {field.name: columns[f"{prefix}.{field.name}"] for field in fields(kind)}
