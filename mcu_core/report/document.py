@@ -47,7 +47,7 @@ class Deletion(Part):
     """How many requests this run answers."""
     samples: Annotated[int, Field(ge=1)]
     root: Digest
-    """Merkle root over salted commitments to the samples: a receipt proves by a path that its samples are among them."""
+    """Merkle root over salted commitments: a receipt proves by a path that its samples are among them."""
 
 
 class AuditReport(Part):
