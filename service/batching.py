@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mcu_core.config import UnlearningConfig, default_ladder
-from mcu_core.gate import GatePolicy
+from mcu_core.judging.policy import AuditPolicy
 from service.domain.entries import run_created, ticket_changed
 from service.domain.model import Model
 from service.domain.release import Release
@@ -22,7 +22,7 @@ class Batcher:
     store: Store
     manifests: ManifestSource
     clock: Clock
-    policy: GatePolicy
+    policy: AuditPolicy
     max_forget_fraction: float
     actor: str
 

@@ -14,7 +14,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from mcu_core.gate import GatePolicy
+from mcu_core.judging.policy import AuditPolicy
 from service import report_html, resolution_file
 from service.adapters.clock import SystemClock
 from service.adapters.directory_objects import DirectoryObjectStore
@@ -195,7 +195,7 @@ def build_objects(settings: Settings) -> ObjectStore:
     return store
 
 
-def load_policy(settings: Settings) -> GatePolicy:
+def load_policy(settings: Settings) -> AuditPolicy:
     """Read the thresholds of the gate.
 
     Raises:
@@ -203,7 +203,7 @@ def load_policy(settings: Settings) -> GatePolicy:
     """
     source = settings.policy_file or resources.files("service") / "policy.yaml"
     try:
-        return GatePolicy.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
+        return AuditPolicy.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise InvalidRequestError(FieldViolation(field="policy_file", description=f"{source}: {error}")) from error
 

@@ -74,8 +74,8 @@ class StoreTotals:
     """Of every ticket that succeeded, from receipt to end, shortest first."""
     last_success: tuple[tuple[str, datetime], ...]
     """(lineage, time)."""
-    verdicts: tuple[tuple[str, int], ...]
-    """(verdict, count)."""
+    verdicts: tuple[tuple[str, str, int], ...]
+    """(verdict, claim, count)."""
     forgotten: tuple[tuple[str, int], ...]
     """(lineage, samples forgotten so far)."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mcu_core.report import AuditReport, Verdict
+from mcu_core.report import AuditReport
 from service.domain.canonical import canonical_bytes
 from service.domain.entries import released, ticket_changed
 from service.domain.model import Model
@@ -94,7 +94,7 @@ class Publisher:
     def _accepted_report(self, run: UnlearningRun) -> bytes:
         data = read_report(self.objects, run)
         report = AuditReport.model_validate_json(data)
-        if report.judgement.verdict is not Verdict.ACCEPT or report.subjects.candidate != run.candidate_digest:
+        if not report.judgement.verdict.accepts or report.subjects.candidate != run.candidate_digest:
             raise AuditNotPassedError("the report does not accept this candidate")
         return data
 

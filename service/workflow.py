@@ -13,10 +13,10 @@ from typing import TypeVar, assert_never
 from pydantic import BaseModel, ValidationError
 
 from mcu_core.config import AnotherPointRung, McuRung
-from mcu_core.report import AttemptSummary, AuditReport, Verdict
+from mcu_core.report import AttemptSummary, AuditPlan, AuditReport, Verdict
 from service.batching import Batcher, current_release, resolution_of
 from service.domain.commitment import CommitmentKey
-from service.domain.entries import judged, run_changed, ticket_changed
+from service.domain.entries import judged, planned, run_changed, ticket_changed
 from service.domain.judging import judge_report
 from service.domain.ledger import LedgerDraft
 from service.domain.model import Model
@@ -30,6 +30,7 @@ from service.domain.run import (
     attempt_prefix,
     enter,
     job_name,
+    plan_key,
     resolution_key,
     run_prefix,
     spec_key,
@@ -53,11 +54,21 @@ from service.ports import (
     RunObserver,
     Store,
 )
+from service.planning import Planner
 from service.publishing import Publisher, point_to, read_report
 
 D = TypeVar("D", bound=BaseModel)
 
-KEPT_AFTER_RUN = ("spec.json", "report.json", "outcome.json", "progress.json")
+KEPT_AFTER_RUN = (
+    "spec.json",
+    "plan.json",
+    "plan.dsse.json",
+    "scores.parquet",
+    "report.json",
+    "report.dsse.json",
+    "outcome.json",
+    "progress.json",
+)
 """What stays of a run. The rest (pathway, candidate, row numbers) is personal data or, as the split key, a secret."""
 
 
@@ -73,6 +84,7 @@ class Workflow:
     clock: Clock
     key: CommitmentKey
     batcher: Batcher
+    planner: Planner
     publisher: Publisher
     observer: RunObserver
     encode_resolution: Callable[[Resolution], bytes]
@@ -162,8 +174,11 @@ class Workflow:
         status = self.runner.observe(run.job_name)
         match status.state:
             case JobState.ABSENT:
-                if run.retry_at is None or run.retry_at <= self.clock.now():
-                    self._dispatch(run)
+                if run.retry_at is not None and run.retry_at > self.clock.now():
+                    return run
+                if run.plan_digest is None:
+                    return self._plan(run)
+                self._dispatch(run)
                 return run
             case JobState.RUNNING:
                 return run
@@ -172,13 +187,24 @@ class Workflow:
             case _:
                 assert_never(status.state)
 
+    def _plan(self, run: UnlearningRun) -> UnlearningRun:
+        """Fix and sign what this attempt's audit will do, and enter it in the ledger, before the attempt begins."""
+        plan = self.planner.plan(run)
+        now = self.clock.now()
+        with_plan = replace(run, plan_digest=plan.digest)
+        self.store.save(Change(runs=(with_plan,), entries=(planned(run, plan.digest, self.actor, now),)))
+        return self._fresh(with_plan)
+
     def _dispatch(self, run: UnlearningRun) -> None:
+        plan = _parsed(AuditPlan, self.objects.read(plan_key(run.run_id, run.epoch)))
+        if plan.digest != run.plan_digest:
+            raise DigestMismatchError("the plan of the audit is not the one in the ledger")
         order = WorkOrder(
             run_id=run.run_id,
             spec=run.spec,
             epoch=run.epoch,
             rung_index=run.rung_index,
-            audits_before=len(run.attempts),
+            plan=plan,
             pathway_epoch=run.pathway_epoch,
             previous_attempts=run.attempts,
             split_key=self.key.split_key(run.spec.manifest_digest),
@@ -223,6 +249,8 @@ class Workflow:
             rung=run.rung_index,
             rung_kind=report.rung_kind,
             verdict=report.judgement.verdict,
+            claim=report.judgement.claim,
+            plan_digest=report.subjects.plan,
             report_digest=run.report_digest,
         )
         entry = judged(run, summary, run.candidate_digest, self.actor, self.clock.now())
@@ -235,9 +263,9 @@ class Workflow:
         )
         why = "; ".join(reason.text for reason in report.judgement.reasons)
         match summary.verdict:
-            case Verdict.ACCEPT:
+            case Verdict.ACCEPT_POWERED | Verdict.ACCEPT_CANARY_BACKED:
                 return self._enter(audited, RunPhase.PUBLISHING, entry)
-            case Verdict.REJECT:
+            case Verdict.REJECT | Verdict.NEEDS_REVIEW:
                 return self._climb(audited, why, entry)
             case Verdict.VACUOUS | Verdict.INVALID:
                 return self.fail(audited, FailureKind.QUALITY, f"AUDIT_{summary.verdict.value}", why, entry)
@@ -276,7 +304,12 @@ class Workflow:
             return self.fail(run, FailureKind.TRANSIENT, "RETRIES_EXHAUSTED", text)
         pause = timedelta(seconds=self.retry_seconds * 2**run.failures)
         again = replace(
-            run, epoch=run.epoch + 1, failures=run.failures + 1, reason=reason, retry_at=self.clock.now() + pause
+            run,
+            epoch=run.epoch + 1,
+            failures=run.failures + 1,
+            reason=reason,
+            retry_at=self.clock.now() + pause,
+            plan_digest=None,
         )
         return self._enter(again, RunPhase.UNLEARNING)
 
@@ -287,8 +320,17 @@ class Workflow:
         rung_index = next(usable, None)
         if rung_index is None:
             text = f"no rung was accepted; the last one: {reason}"
-            return self.fail(run, FailureKind.QUALITY, "AUDIT_REJECTED", text, *entries)
-        higher = replace(run, rung_index=rung_index, epoch=run.epoch + 1, failures=0, reason=reason, retry_at=None)
+            code = "AUDIT_NEEDS_REVIEW" if run.verdict is Verdict.NEEDS_REVIEW else "AUDIT_REJECTED"
+            return self.fail(run, FailureKind.QUALITY, code, text, *entries)
+        higher = replace(
+            run,
+            rung_index=rung_index,
+            epoch=run.epoch + 1,
+            failures=0,
+            reason=reason,
+            retry_at=None,
+            plan_digest=None,
+        )
         return self._enter(higher, RunPhase.UNLEARNING, *entries)
 
     def fail(self, run: UnlearningRun, kind: FailureKind, code: str, text: str, *entries: LedgerDraft) -> UnlearningRun:

@@ -1,56 +1,63 @@
-"""Everything that leaves the core as JSON: plan, evidence, judgement, report. No torch here, nor NumPy."""
+"""Everything that leaves the core as JSON: plan, evidence, judgement, report. No torch here, nor NumPy.
 
+`report.json` is the truth; every rendering shows its numbers and no others.
+"""
+
+from mcu_core.report.document import AttemptSummary, AuditReport, Deletion, Subjects
+from mcu_core.report.evidence import Evidence, Facts, Group, ModelRow, Result, Role
+from mcu_core.report.judgement import Claim, Finding, Judgement, ReasonCode, Stage, Verdict
 from mcu_core.report.parts import (
     AlignmentGaps,
-    AttemptSummary,
     AucEstimate,
-    AuditReport,
     Counts,
     Digest,
     Environment,
     Estimate,
-    GateTest,
     Interval,
-    Judgement,
-    Measurements,
     MembershipAttack,
-    ModelMeasurements,
     ModelName,
     Part,
     PathPoint,
     PathwayReport,
-    Reason,
-    ReasonCode,
     References,
-    Subjects,
     TailTest,
     UtilityLoss,
-    Verdict,
     WeightChange,
 )
+from mcu_core.report.plan import AuditPlan, CanaryPlan, ReferencesPlan, Signal
 
 __all__ = [
     "AlignmentGaps",
     "AttemptSummary",
     "AucEstimate",
+    "AuditPlan",
     "AuditReport",
+    "CanaryPlan",
+    "Claim",
     "Counts",
+    "Deletion",
     "Digest",
     "Environment",
     "Estimate",
-    "GateTest",
+    "Evidence",
+    "Facts",
+    "Finding",
+    "Group",
     "Interval",
     "Judgement",
-    "Measurements",
     "MembershipAttack",
-    "ModelMeasurements",
     "ModelName",
+    "ModelRow",
     "Part",
     "PathPoint",
     "PathwayReport",
-    "Reason",
     "ReasonCode",
     "References",
+    "ReferencesPlan",
+    "Result",
+    "Role",
+    "Signal",
+    "Stage",
     "Subjects",
     "TailTest",
     "UtilityLoss",

@@ -1,14 +1,9 @@
-"""The audit report: everything that leaves the core as JSON.
-
-`report.json` is the truth; every rendering shows its numbers and no others. Accuracies and rates are fractions.
-"""
+"""Pieces that plan, evidence and report are made of. Accuracies and rates are fractions."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from mcu_core.config import UnlearningConfig
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256, hexadecimal."""
@@ -107,25 +102,6 @@ class ModelName(StrEnum):
     RETRAINED = "retrain"
 
 
-class ModelMeasurements(Part):
-    """Everything measured of one model on the same data."""
-
-    name: ModelName
-    digest: Digest
-    t: float | None = None
-    """Position on the pathway, where there is one."""
-    unlearning_accuracy: Estimate
-    """UA = 1 - accuracy on D_f."""
-    retain_accuracy: Estimate
-    test_accuracy: Estimate
-    auc: AucEstimate
-    tails: tuple[TailTest, ...]
-    membership: MembershipAttack
-    gaps: AlignmentGaps
-    seconds: float
-    """Wall time to make it, with mask, selection and BatchNorm re-estimation; 0 for the original."""
-
-
 class UtilityLoss(Part):
     """Loss of test accuracy from the original to the candidate, on the same images."""
 
@@ -216,123 +192,3 @@ class Environment(Part):
     processor: str
     threads: int
     precision: str
-
-
-class Measurements(Part):
-    """What one attempt measured; the input of the gate together with its policy."""
-
-    counts: Counts
-    references: References
-    models: Annotated[tuple[ModelMeasurements, ...], Field(min_length=1)]
-    """The original first, the candidate last."""
-    utility_loss: UtilityLoss
-    weight_change: WeightChange
-    pathway: PathwayReport | None
-    seconds: dict[str, float]
-    """Wall time of each phase."""
-    environment: Environment
-
-    @property
-    def original(self) -> ModelMeasurements:
-        """Return the row of the model as it was before."""
-        return self.models[0]
-
-    @property
-    def candidate(self) -> ModelMeasurements:
-        """Return the row of the model that is offered."""
-        return self.models[-1]
-
-
-class Verdict(StrEnum):
-    """What the gate says of a candidate."""
-
-    ACCEPT = "ACCEPT"
-    REJECT = "REJECT"
-    VACUOUS = "VACUOUS"
-    """The original itself would pass: nothing could have been seen, so nothing was shown."""
-    INVALID = "INVALID"
-    """The measurements do not belong together or are incomplete."""
-
-
-class ReasonCode(StrEnum):
-    """Why the gate decided as it did."""
-
-    AUC_ABOVE_MARGIN = "AUC_ABOVE_MARGIN"
-    AUC_BELOW_MARGIN = "AUC_BELOW_MARGIN"
-    UPPER_TAIL_FULL = "UPPER_TAIL_FULL"
-    LOWER_TAIL_FULL = "LOWER_TAIL_FULL"
-    TEST_ACCURACY_LOST = "TEST_ACCURACY_LOST"
-    WEIGHTS_UNCHANGED = "WEIGHTS_UNCHANGED"
-    DIGEST_MISMATCH = "DIGEST_MISMATCH"
-    MEASUREMENT_MISSING = "MEASUREMENT_MISSING"
-    ORIGINAL_NOT_REJECTED = "ORIGINAL_NOT_REJECTED"
-
-
-class Reason(Part):
-    """One reason, for machines and for people."""
-
-    code: ReasonCode
-    text: str
-
-
-class GateTest(Part):
-    """One test of the gate as it was decided."""
-
-    name: str
-    statistic: float
-    p_value: float | None
-    threshold: float
-    failed: bool
-
-
-class Judgement(Part):
-    """Verdict of the gate with everything it rests on."""
-
-    verdict: Verdict
-    reasons: tuple[Reason, ...]
-    tests: tuple[GateTest, ...]
-    alpha: float
-    """Level of this attempt."""
-    auc_margin: float
-    """δ in effect."""
-    positive_control_power: float
-    """Chance that the AUC test of this attempt sees the original's trace; 1 - it is the chance to miss one as large."""
-
-
-class AttemptSummary(Part):
-    """An earlier attempt of the same run: none may be left out."""
-
-    attempt: int
-    rung: int
-    rung_kind: str
-    verdict: Verdict
-    report_digest: Digest
-
-
-class Subjects(Part):
-    """Digests of everything that the report speaks of."""
-
-    run_id: str
-    lineage: str
-    base_model: Digest
-    candidate: Digest
-    manifest: Digest
-    resolution: Digest
-    policy: Digest
-    spec: Digest
-
-
-class AuditReport(Part):
-    """What was done, what was measured, what was decided."""
-
-    schema_version: Literal[1] = 1
-    subjects: Subjects
-    attempt: int
-    rung: int
-    rung_kind: str
-    seed: int
-    config: UnlearningConfig
-    measurements: Measurements
-    judgement: Judgement
-    previous_attempts: tuple[AttemptSummary, ...]
-    limitations: tuple[str, ...]

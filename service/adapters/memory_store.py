@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from service.adapters.totals import outcome_of
+from service.adapters.totals import count_verdicts, outcome_of
 from service.domain.ledger import LedgerEntry, chain
 from service.domain.model import Model
 from service.domain.release import Release
@@ -177,7 +177,7 @@ def totals_of(
             )
         ),
         last_success=tuple(sorted(committed.items())),
-        verdicts=_counted(attempt.verdict.value for run in runs for attempt in run.attempts),
+        verdicts=count_verdicts(runs),
         forgotten=forgotten,
     )
 

@@ -1,6 +1,6 @@
 """Counts for the metrics, by SQL."""
 
-from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -8,7 +8,8 @@ from sqlalchemy.engine import Connection
 
 from service.adapters.sql_rows import RUN_JSON
 from service.adapters.tables import FORGOTTEN, RUNS, TICKETS
-from service.domain.run import RunPhase
+from service.adapters.totals import count_verdicts
+from service.domain.run import RunPhase, UnlearningRun
 from service.domain.ticket import TicketState
 from service.ports import StoreTotals
 
@@ -32,7 +33,7 @@ def read_totals(connection: Connection) -> StoreTotals:
         open_due=tuple(_time(at) for at in connection.execute(due).scalars()),
         completion_seconds=tuple(sorted(duration / 1e6 for duration in connection.execute(durations).scalars())),
         last_success=_last_success(connection),
-        verdicts=_verdicts(connection),
+        verdicts=count_verdicts(_runs(connection)),
         forgotten=_counts(connection, FORGOTTEN.c.lineage),
     )
 
@@ -55,10 +56,9 @@ def _last_success(connection: Connection) -> tuple[tuple[str, datetime], ...]:
     return tuple((lineage, _time(at)) for lineage, at in rows)
 
 
-def _verdicts(connection: Connection) -> tuple[tuple[str, int], ...]:
+def _runs(connection: Connection) -> Iterator[UnlearningRun]:
     documents = connection.execute(sa.select(RUNS.c.document)).scalars()
-    runs = (RUN_JSON.validate_json(document) for document in documents)
-    return tuple(sorted(Counter(attempt.verdict.value for run in runs for attempt in run.attempts).items()))
+    return (RUN_JSON.validate_json(document) for document in documents)
 
 
 def _time(at: int) -> datetime:

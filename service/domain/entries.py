@@ -95,6 +95,17 @@ def run_changed(before: UnlearningRun, after: UnlearningRun, actor: str, now: da
     )
 
 
+def planned(run: UnlearningRun, plan_digest: str, actor: str, now: datetime) -> LedgerDraft:
+    """An attempt's audit was planned, before the attempt began."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.AUDIT_PLANNED,
+        subject=run.run_id,
+        payload={"attempt": run.epoch, "rung": run.rung_index, "plan": plan_digest},
+    )
+
+
 def judged(
     run: UnlearningRun, attempt: AttemptSummary, candidate_digest: str, actor: str, now: datetime
 ) -> LedgerDraft:
@@ -108,6 +119,8 @@ def judged(
             "attempt": attempt.attempt,
             "rung": attempt.rung,
             "verdict": attempt.verdict.value,
+            "claim": attempt.claim.value,
+            "plan": attempt.plan_digest,
             "report": attempt.report_digest,
             "candidate": candidate_digest,
         },

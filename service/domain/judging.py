@@ -1,21 +1,21 @@
 """What the control plane checks of a worker's report before it believes it."""
 
-from mcu_core.gate import judge
-from mcu_core.report import AuditReport
+from mcu_core.judging.decide import decide
+from mcu_core.report import AuditReport, Role
 from service.domain.run import UnlearningRun
 
 
 def judge_report(report: AuditReport, run: UnlearningRun) -> str | None:
-    """Check that a report speaks of this run and that its verdict follows from its measurements.
+    """Check that a report speaks of this run and that its verdict follows from its evidence.
 
-    1. Every subject is the one that the specification froze.
+    1. Every subject is the one that the specification froze, and the plan is the one in the ledger.
     2. The attempt, its rung and the attempts before it are the run's own: none was dropped.
-    3. The gate, run again on the measurements, gives the same judgement.
+    3. The gate, run again on the evidence, gives the same judgement.
 
     Returns:
         What is wrong; `None` when all of it holds.
     """
-    spec, subjects = run.spec, report.subjects
+    spec, subjects, plan, facts = run.spec, report.subjects, report.plan, report.evidence.facts
     expected = {
         "run": (run.run_id, subjects.run_id),
         "lineage": (run.lineage, subjects.lineage),
@@ -24,20 +24,30 @@ def judge_report(report: AuditReport, run: UnlearningRun) -> str | None:
         "manifest": (spec.manifest_digest, subjects.manifest),
         "resolution": (spec.resolution_digest, subjects.resolution),
         "policy": (spec.policy.digest, subjects.policy),
+        "policy version": (spec.policy.version, report.policy_version),
+        "plan": (run.plan_digest, subjects.plan),
+        "planned audit": (run.plan_digest, plan.digest),
+        "plan of the scores": (run.plan_digest, facts.plan),
         "candidate": (run.candidate_digest, subjects.candidate),
-        "audited candidate": (run.candidate_digest, report.measurements.candidate.digest),
-        "audited original": (spec.base_model_digest, report.measurements.original.digest),
+        "audited candidate": (run.candidate_digest, facts.digests.get(Role.CANDIDATE)),
+        "audited original": (spec.base_model_digest, facts.digests.get(Role.ORIGINAL)),
         "attempt": (run.epoch, report.attempt),
         "rung": (run.rung_index, report.rung),
         "kind of rung": (spec.config.ladder[run.rung_index].kind, report.rung_kind),
         "seed": (spec.seed, report.seed),
-        "size of the forget set": (spec.forget_count, report.measurements.counts.forget),
+        "size of the forget set": (spec.forget_count, facts.counts.forget),
+        "deletion": ((len(run.ticket_ids), spec.forget_count, plan.forget_root), _deletion(report)),
         "configuration": (spec.config, report.config),
         "earlier attempts": (run.attempts, report.previous_attempts),
+        "audits before": (len(run.attempts), plan.audits_before),
     }
     wrong = [name for name, (ours, theirs) in expected.items() if ours != theirs]
     if wrong:
         return f"the report is not about this attempt: {', '.join(wrong)} differ"
-    if judge(report.measurements, spec.policy, attempt=len(run.attempts)) != report.judgement:
-        return "the report's verdict does not follow from its measurements"
+    if decide(report.evidence, plan, spec.policy) != report.judgement:
+        return "the report's verdict does not follow from its evidence"
     return None
+
+
+def _deletion(report: AuditReport) -> tuple[int, int, str]:
+    return report.deletion.tickets, report.deletion.samples, report.deletion.root

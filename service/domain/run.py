@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mcu_core.config import ArchitectureConfig, Rung, Seed, UnlearningConfig
-from mcu_core.gate import GatePolicy
-from mcu_core.report import AttemptSummary, Digest, Verdict
+from mcu_core.judging.policy import AuditPolicy
+from mcu_core.report import AttemptSummary, AuditPlan, Digest, Verdict
 from service.domain.canonical import canonical_bytes, canonical_digest
 
 
@@ -64,7 +64,7 @@ class RunSpec(_Document):
     resolution_digest: Digest
     forget_count: Annotated[int, Field(ge=1)]
     config: UnlearningConfig
-    policy: GatePolicy
+    policy: AuditPolicy
     seed: Seed
 
     @property
@@ -90,8 +90,8 @@ class WorkOrder(_Document):
     epoch: Annotated[int, Field(ge=1)]
     """Counts the executions of the run; what an older one still writes is never read."""
     rung_index: Annotated[int, Field(ge=0)]
-    audits_before: Annotated[int, Field(ge=0)]
-    """Audited candidates of this run so far; lowers the gate's level."""
+    plan: AuditPlan
+    """Of the audit, signed before this order was given."""
     pathway_epoch: int | None
     """Attempt whose pathway an `another_point` rung uses."""
     previous_attempts: tuple[AttemptSummary, ...]
@@ -137,6 +137,7 @@ class Outcome(_Document):
     schema_version: Literal[1] = 1
     candidate_digest: Digest | None = None
     report_digest: Digest | None = None
+    scores_digest: Digest | None = None
     failure: FailureKind | None = None
     message: str = ""
 
@@ -168,6 +169,7 @@ class UnlearningRun:
         failures: counted failures on this rung since it was entered.
         attempts: audited candidates so far, oldest first.
         pathway_epoch: attempt that stored the pathway.
+        plan_digest: of this attempt's audit; nothing is dispatched before it is in the ledger.
         retry_at: nothing is dispatched before this.
     """
 
@@ -186,6 +188,7 @@ class UnlearningRun:
     pathway_epoch: int | None = None
     candidate_digest: str | None = None
     report_digest: str | None = None
+    plan_digest: str | None = None
     verdict: Verdict | None = None
     reason: str = ""
     retry_at: datetime | None = None
@@ -228,6 +231,11 @@ def run_prefix(run_id: str) -> str:
 def attempt_prefix(run_id: str, epoch: int) -> str:
     """Return the folder of one attempt."""
     return f"{run_prefix(run_id)}/attempts/{epoch:04d}"
+
+
+def plan_key(run_id: str, epoch: int) -> str:
+    """Return where the plan of an attempt's audit lies."""
+    return f"{attempt_prefix(run_id, epoch)}/plan.json"
 
 
 def spec_key(run_id: str) -> str:

@@ -68,7 +68,7 @@ class Metrics:
         )
         self._control_power = Gauge(
             "unlearn_audit_positive_control_power",
-            "Chance that the latest audit's AUC test sees the original model's own trace.",
+            "Chance that the latest audit's primary tests see the original model's own trace.",
             ("lineage",),
             registry=registry,
         )
@@ -103,11 +103,11 @@ class Metrics:
 
     def candidate_audited(self, report: AuditReport) -> None:
         """Show what the audit measured of a lineage's latest candidate, and what it could have seen."""
-        lineage, candidate = report.subjects.lineage, report.measurements.candidate
-        auc = candidate.auc
+        lineage, candidate = report.subjects.lineage, report.evidence.models[-1]
+        auc = report.evidence.primary[0]
         for bound, value in (("value", auc.value), ("low", auc.low), ("high", auc.high)):
             self._audit_auc.labels(lineage, bound).set(math.nan if value is None else value)
-        for part, gap in (("forget", candidate.gaps.forget), ("retain", candidate.gaps.retain)):
+        for part, gap in (("forget", candidate.forget_gap), ("retain", candidate.retain_gap)):
             self._audit_gap.labels(lineage, part).set(gap)
         self._control_power.labels(lineage).set(report.judgement.positive_control_power)
 

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from mcu_core.report import Verdict
+from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, is_at_risk, percentile_95
 from service.domain.run import RunPhase
 from service.domain.ticket import TERMINAL_STATES, IdSource, TicketState
@@ -109,8 +109,14 @@ def _run_metrics(totals: StoreTotals) -> Iterator[Metric]:
         ("lineage",),
         last.items(),
     )
-    verdicts = {(verdict.value,): 0 for verdict in Verdict} | {(verdict,): n for verdict, n in totals.verdicts}
-    yield _counters("unlearn_audit_verdicts", "Audited candidates by verdict.", ("verdict",), verdicts.items())
+    verdicts = {(verdict.value, Claim.NOTHING.value): 0 for verdict in Verdict if not verdict.accepts}
+    verdicts |= {(verdict, claim): n for verdict, claim, n in totals.verdicts}
+    yield _counters(
+        "unlearn_audit_verdicts",
+        "Audited candidates by verdict and by what the audit claims.",
+        ("verdict", "claim_level"),
+        verdicts.items(),
+    )
     forgotten = {(lineage,): n for lineage, n in totals.forgotten}
     yield _gauges(
         "unlearn_forget_set_samples", "Samples that a lineage has forgotten.", ("lineage",), forgotten.items()

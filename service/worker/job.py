@@ -14,13 +14,11 @@ import structlog
 import torch
 
 from mcu_core import checkpoint, models, pipeline
-from mcu_core.audit import assemble
 from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
-from mcu_core.gate import judge
 from mcu_core.heldout import split_heldout
 from mcu_core.parallel import joined, leave
-from mcu_core.report import AuditReport, Measurements, Subjects
+from mcu_core.report import AuditReport, Deletion, Subjects
 from mcu_core.runtime import runtime_of
 from mcu_core.types import Outcome as CoreOutcome
 from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate, SealedSamples

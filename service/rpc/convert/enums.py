@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mcu_core.config import Schedule
-from mcu_core.report import Verdict
+from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
 from service.domain.run import RunPhase
 from service.domain.ticket import IdSource, TicketState
@@ -72,10 +72,21 @@ RUNG_KINDS: Mapping[str, run_pb2.RungKind.ValueType] = MappingProxyType(
 
 VERDICTS: Mapping[Verdict, run_pb2.Verdict.ValueType] = MappingProxyType(
     {
-        Verdict.ACCEPT: run_pb2.VERDICT_ACCEPT,
+        Verdict.ACCEPT_POWERED: run_pb2.VERDICT_ACCEPT_POWERED,
+        Verdict.ACCEPT_CANARY_BACKED: run_pb2.VERDICT_ACCEPT_CANARY_BACKED,
+        Verdict.NEEDS_REVIEW: run_pb2.VERDICT_NEEDS_REVIEW,
         Verdict.REJECT: run_pb2.VERDICT_REJECT,
         Verdict.VACUOUS: run_pb2.VERDICT_VACUOUS,
         Verdict.INVALID: run_pb2.VERDICT_INVALID,
+    }
+)
+
+CLAIMS: Mapping[Claim, run_pb2.Claim.ValueType] = MappingProxyType(
+    {
+        Claim.NOTHING: run_pb2.CLAIM_NOTHING,
+        Claim.INDIVIDUAL_NOT_EXTREME: run_pb2.CLAIM_INDIVIDUAL_NOT_EXTREME,
+        Claim.NO_GROSS_RETENTION_DETECTED: run_pb2.CLAIM_NO_GROSS_RETENTION_DETECTED,
+        Claim.EQUIVALENT_WITHIN: run_pb2.CLAIM_EQUIVALENT_WITHIN,
     }
 )
 

@@ -20,6 +20,7 @@ from service.pb.unlearning.v1 import deletion_service_pb2, model_pb2, model_serv
 from service.ports import TicketQuery
 from service.rpc.convert.cursors import release_token, ticket_token
 from service.rpc.convert.enums import (
+    CLAIMS,
     REGIMES,
     RUN_PHASES,
     RUNG_KINDS,
@@ -218,6 +219,8 @@ def _audited_attempt(attempt: AttemptSummary) -> run_pb2.AuditedAttempt:
         rung_kind=RUNG_KINDS.get(attempt.rung_kind, run_pb2.RUNG_KIND_UNSPECIFIED),
         verdict=VERDICTS[attempt.verdict],
         report_sha256=attempt.report_digest,
+        claim=CLAIMS[attempt.claim],
+        plan_sha256=attempt.plan_digest,
     )
 
 

@@ -90,24 +90,62 @@ class _Verdict:
 class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
-    VERDICT_ACCEPT: _Verdict.ValueType  # 1
     VERDICT_REJECT: _Verdict.ValueType  # 2
+    """The deleted samples can be told from unseen ones, or the model lost too much."""
     VERDICT_VACUOUS: _Verdict.ValueType  # 3
     """The original itself would pass: nothing could have been seen, so nothing was shown."""
     VERDICT_INVALID: _Verdict.ValueType  # 4
-    """The measurements do not belong together or are incomplete."""
+    """The measurements do not belong together, are incomplete, or come from an instrument that is off."""
+    VERDICT_ACCEPT_POWERED: _Verdict.ValueType  # 5
+    """Equivalent to unseen samples within the margin, by an audit that would have seen a larger trace."""
+    VERDICT_ACCEPT_CANARY_BACKED: _Verdict.ValueType  # 6
+    """Too few samples to show equivalence; nothing was found, and the canaries that went with them are forgotten."""
+    VERDICT_NEEDS_REVIEW: _Verdict.ValueType  # 7
+    """Neither shown to be forgotten nor shown not to be: a person must look."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
     """What the gate says of a candidate."""
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
-VERDICT_ACCEPT: Verdict.ValueType  # 1
 VERDICT_REJECT: Verdict.ValueType  # 2
+"""The deleted samples can be told from unseen ones, or the model lost too much."""
 VERDICT_VACUOUS: Verdict.ValueType  # 3
 """The original itself would pass: nothing could have been seen, so nothing was shown."""
 VERDICT_INVALID: Verdict.ValueType  # 4
-"""The measurements do not belong together or are incomplete."""
+"""The measurements do not belong together, are incomplete, or come from an instrument that is off."""
+VERDICT_ACCEPT_POWERED: Verdict.ValueType  # 5
+"""Equivalent to unseen samples within the margin, by an audit that would have seen a larger trace."""
+VERDICT_ACCEPT_CANARY_BACKED: Verdict.ValueType  # 6
+"""Too few samples to show equivalence; nothing was found, and the canaries that went with them are forgotten."""
+VERDICT_NEEDS_REVIEW: Verdict.ValueType  # 7
+"""Neither shown to be forgotten nor shown not to be: a person must look."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
+class _Claim:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClaimEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Claim.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLAIM_UNSPECIFIED: _Claim.ValueType  # 0
+    CLAIM_NOTHING: _Claim.ValueType  # 1
+    CLAIM_INDIVIDUAL_NOT_EXTREME: _Claim.ValueType  # 2
+    """No deleted sample is answered more or less like a member than the unseen samples of its class."""
+    CLAIM_NO_GROSS_RETENTION_DETECTED: _Claim.ValueType  # 3
+    CLAIM_EQUIVALENT_WITHIN: _Claim.ValueType  # 4
+    """By a test of equivalence; the report tells the margin."""
+
+class Claim(_Claim, metaclass=_ClaimEnumTypeWrapper):
+    """What an accepted audit says, and no more."""
+
+CLAIM_UNSPECIFIED: Claim.ValueType  # 0
+CLAIM_NOTHING: Claim.ValueType  # 1
+CLAIM_INDIVIDUAL_NOT_EXTREME: Claim.ValueType  # 2
+"""No deleted sample is answered more or less like a member than the unseen samples of its class."""
+CLAIM_NO_GROSS_RETENTION_DETECTED: Claim.ValueType  # 3
+CLAIM_EQUIVALENT_WITHIN: Claim.ValueType  # 4
+"""By a test of equivalence; the report tells the margin."""
+Global___Claim: _TypeAlias = Claim  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
@@ -248,6 +286,8 @@ class AuditedAttempt(_message.Message):
     RUNG_KIND_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     REPORT_SHA256_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    PLAN_SHA256_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """Which execution it was."""
     rung_index: _builtins.int
@@ -258,6 +298,10 @@ class AuditedAttempt(_message.Message):
     """What the gate said."""
     report_sha256: _builtins.str
     """SHA-256 of its report (JSON)."""
+    claim: Global___Claim.ValueType
+    """What the report claims."""
+    plan_sha256: _builtins.str
+    """SHA-256 of its audit's plan, which was signed before the attempt began."""
     def __init__(
         self,
         *,
@@ -266,10 +310,12 @@ class AuditedAttempt(_message.Message):
         rung_kind: Global___RungKind.ValueType = ...,
         verdict: Global___Verdict.ValueType = ...,
         report_sha256: _builtins.str = ...,
+        claim: Global___Claim.ValueType = ...,
+        plan_sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "report_sha256", b"report_sha256", "rung_index", b"rung_index", "rung_kind", b"rung_kind", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "claim", b"claim", "plan_sha256", b"plan_sha256", "report_sha256", b"report_sha256", "rung_index", b"rung_index", "rung_kind", b"rung_kind", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

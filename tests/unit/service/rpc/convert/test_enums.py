@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
 from mcu_core.config import Rung, Schedule
-from mcu_core.report import Verdict
+from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
 from service.domain.run import RunPhase
 from service.domain.ticket import IdSource, TicketState
@@ -22,6 +22,7 @@ TABLES = [
     (IdSource, enums.SAMPLE_SOURCES, ticket_pb2.DESCRIPTOR.enum_types_by_name["SampleSource"]),
     (RunPhase, enums.RUN_PHASES, run_pb2.DESCRIPTOR.enum_types_by_name["RunPhase"]),
     (Verdict, enums.VERDICTS, run_pb2.DESCRIPTOR.enum_types_by_name["Verdict"]),
+    (Claim, enums.CLAIMS, run_pb2.DESCRIPTOR.enum_types_by_name["Claim"]),
     (Schedule, enums.SCHEDULES, model_pb2.DESCRIPTOR.enum_types_by_name["LearningRateSchedule"]),
 ]
 
