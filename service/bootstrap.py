@@ -18,6 +18,7 @@ from mcu_core.judging.policy import AuditPolicy
 from service import report_html, resolution_file
 from service.adapters.clock import SystemClock
 from service.adapters.directory_objects import DirectoryObjectStore
+from service.adapters.key_file_signer import create_key_file, open_key_file
 from service.adapters.local_jobs import LocalJobRunner
 from service.adapters.manifest_files import DuckDBManifestSource
 from service.adapters.s3_objects import connect_s3
@@ -35,6 +36,7 @@ from service.reconciler import Reconciler
 from service.registration import Registry
 from service.rpc.server import RpcServer, build_server
 from service.settings import ObjectStoreKind, Settings
+from service.signing import Signer
 from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
 from service.workflow import Workflow
 
@@ -232,6 +234,21 @@ def load_commitment_key(settings: Settings) -> CommitmentKey:
     except (OSError, ValueError) as error:
         text = f"{path} must hold 32 bytes in hexadecimal"
         raise InvalidRequestError(FieldViolation(field="commitment_key_file", description=text)) from error
+
+
+def load_signer(settings: Settings, *, create: bool = True) -> Signer:
+    """Open the signing key; in the data directory it is made at the first start.
+
+    What an earlier key signed stays verifiable with its public part; so a lost key is replaced, and whoever verifies
+    sees another key id.
+
+    Raises:
+        SignatureError: the file is missing or cannot be used.
+    """
+    path = settings.signing_key_file or settings.data_dir / "signing.key"
+    if create and settings.signing_key_file is None and not path.exists():
+        return create_key_file(path)
+    return open_key_file(path)
 
 
 def claim_data_dir(folder: Path) -> TextIOWrapper:

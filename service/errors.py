@@ -162,5 +162,13 @@ class AuditNotPassedError(PermanentError):
     """Something asked to publish a candidate that the audit did not accept."""
 
 
+class SignatureError(PermanentError):
+    """A key cannot be used, or an envelope is not what its key signed."""
+
+
+class BundleError(PermanentError):
+    """A bundle of evidence cannot be read or written: hostile, damaged, too large."""
+
+
 class ServiceRunningError(PermanentError):
     """Another service works on this data directory."""

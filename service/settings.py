@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     """Thresholds of the gate; by default those that the package ships."""
     commitment_key_file: Path | None = None
     """32 bytes, hexadecimal, that key every commitment; by default made in the data directory at the first start."""
+    signing_key_file: Path | None = None
+    """Private key (ed25519, PKCS #8 in PEM) that signs plans, reports and receipts; by default made in the data
+    directory at the first start. `unlearn keys show` prints its public part."""
     rpc_threads: Annotated[int, Field(ge=2, le=512)] = 16
     """Calls served at once, besides watchers."""
     rpc_queue: Annotated[int, Field(ge=0, le=10_000)] = 64

@@ -1,4 +1,4 @@
-"""Objects, jobs and time in memory: for tests and for trying things out."""
+"""Objects, jobs, keys and time in memory: for tests and for trying things out."""
 
 import hashlib
 import threading
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.signer import CryptoSigner
+
+from service.adapters.key_file_signer import KeySigner
 from service.adapters.object_bytes import (
     check_digest,
     checked_folder,
@@ -44,6 +48,14 @@ class FrozenClock:
     def advance(self, by: timedelta) -> None:
         """Move on."""
         self._at += by
+
+
+class MemorySigner(KeySigner):
+    """Signs with a key that nobody keeps."""
+
+    def __init__(self, seed: bytes) -> None:
+        """Make the ed25519 key of a seed of 32 bytes: equal seeds, equal keys."""
+        super().__init__(CryptoSigner(Ed25519PrivateKey.from_private_bytes(seed)))
 
 
 class MemoryObjectStore:

@@ -36,5 +36,12 @@ class CommitmentKey:
         """Return the key, hexadecimal, that splits a manifest's held-out samples into D_v, D_t and C."""
         return self._digest("heldout-split", manifest_digest.encode())
 
+    def leaf_salt(self, run_id: str, sample_id: str) -> bytes:
+        """Return the salt, 32 bytes, under which a run's Merkle tree commits to a sample.
+
+        It is another in each run, so that the leaves of two runs cannot be compared. Whoever is given it can test ids.
+        """
+        return bytes.fromhex(self._digest("merkle-leaf", canonical_bytes([run_id, sample_id])))
+
     def _digest(self, purpose: str, message: bytes) -> str:
         return hmac.new(self.secret, purpose.encode() + b"\0" + message, hashlib.sha256).hexdigest()

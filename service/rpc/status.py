@@ -59,6 +59,8 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.BaselineMismatchError: (grpc.StatusCode.FAILED_PRECONDITION, "BASELINE_MISMATCH"),
         errors.LedgerBrokenError: (grpc.StatusCode.DATA_LOSS, "LEDGER_BROKEN"),
         errors.AuditNotPassedError: (grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_NOT_PASSED"),
+        errors.SignatureError: (grpc.StatusCode.FAILED_PRECONDITION, "SIGNATURE_UNUSABLE"),
+        errors.BundleError: (grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_UNUSABLE"),
         errors.ServiceRunningError: (grpc.StatusCode.FAILED_PRECONDITION, "SERVICE_RUNNING"),
         rpc_errors.ServerDrainingError: (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING"),
         rpc_errors.EtagMismatchError: (grpc.StatusCode.ABORTED, "ETAG_MISMATCH"),
