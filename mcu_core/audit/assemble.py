@@ -19,6 +19,7 @@ from mcu_core.audit.statistics import auc, both_tails, rate, utility_loss
 from mcu_core.config import AuditConfig, UnlearningConfig
 from mcu_core.data import match_classes, subsample
 from mcu_core.errors import DataError
+from mcu_core.images import SealedSamples
 from mcu_core.inference import logits
 from mcu_core.params import changed_count, element_count, norm, subtract
 from mcu_core.report import (
@@ -32,17 +33,7 @@ from mcu_core.report import (
     WeightChange,
 )
 from mcu_core.runtime import Runtime, processor_name, runtime_of, stream
-from mcu_core.types import (
-    Outcome,
-    Params,
-    Phase,
-    Problem,
-    Progress,
-    ProgressUpdate,
-    SealedSamples,
-    State,
-    ignore_progress,
-)
+from mcu_core.types import Outcome, Params, Phase, Problem, Progress, ProgressUpdate, State, ignore_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +109,7 @@ def measure(
 
     Args:
         problem: the data and the original.
-        sealed: C; nothing before this function has read them.
+        sealed: C; nothing before this function has read them, and this one reads C_eval.
         outcome: of one rung, its candidate as it was read back from its published bytes (`Outcome.with_candidate`).
         config: audit settings.
         seed: of the samples that are drawn.
@@ -134,7 +125,7 @@ def measure(
         DivergedError: a model's output is not finite.
     """
     started = time.perf_counter()
-    runtime = runtime_of(problem, config).in_float32()
+    runtime = unsealed(runtime_of(problem, config).in_float32(), sealed)
     rows = _rows(problem, sealed, config.audit, seed)
     models = _models(problem, outcome)
     measured, right = [], []
@@ -155,9 +146,14 @@ def measure(
     )
 
 
+def unsealed(runtime: Runtime, sealed: SealedSamples) -> Runtime:
+    """Return the same runtime over samples that the audit alone may read."""
+    return replace(runtime, reader=replace(runtime.reader, data=sealed.open()))
+
+
 def _rows(problem: Problem, sealed: SealedSamples, config: AuditConfig, seed: int) -> _Rows:
     used = torch.cat([problem.forget, problem.retain, problem.validation, problem.test])
-    shared = int(torch.isin(sealed.rows, used).sum())
+    shared = int(torch.isin(sealed.evaluation, used).sum())
     if shared:
         raise DataError(f"{shared} sealed samples are also used by the run: they no longer measure anything")
     rng = stream(seed, "audit")
@@ -167,7 +163,7 @@ def _rows(problem: Problem, sealed: SealedSamples, config: AuditConfig, seed: in
         forget=problem.forget,
         retain=retain,
         test=problem.test,
-        sealed=match_classes(problem.data.labels, sealed.rows, problem.data.labels[problem.forget], rng),
+        sealed=match_classes(problem.data.labels, sealed.evaluation, problem.data.labels[problem.forget], rng),
         svc_retain=subsample(torch.arange(len(retain)), each, rng).numpy(),
         svc_test=subsample(torch.arange(len(problem.test)), each, rng).numpy(),
     )
@@ -272,6 +268,6 @@ def _counts(problem: Problem, sealed: SealedSamples, rows: _Rows, excluded: Excl
         held=excluded.held,
         validation=len(problem.validation),
         test=len(problem.test),
-        sealed=len(sealed.rows),
+        sealed=len(sealed.evaluation),
         sealed_matched=len(rows.sealed),
     )

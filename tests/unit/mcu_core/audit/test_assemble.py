@@ -8,11 +8,12 @@ from mcu_core.audit.assemble import Excluded, measure
 from mcu_core.config import Precision
 from mcu_core.errors import DataError
 from mcu_core.gate import GatePolicy, judge
+from mcu_core.images import SealedSamples
 from mcu_core.inference import accuracy
 from mcu_core.methods import unlearn
 from mcu_core.report import Measurements, ModelName, ReasonCode, References, Verdict
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import Candidate, Outcome, PreUnlearned, Problem, ProgressUpdate, SealedSamples, State
+from mcu_core.types import Candidate, Outcome, PreUnlearned, Problem, ProgressUpdate, State
 from tests.cases import RECIPE, tiny_config, tiny_runtime, tiny_sealed
 
 REFERENCES = References(train_accuracy=1.0, validation_accuracy=0.9)
@@ -103,9 +104,9 @@ def test_the_sealed_samples_are_matched_to_the_classes_of_d_f(problem: Problem, 
     counts = measured(problem, outcome(retrained)).counts
     labels = problem.data.labels
     forget = torch.bincount(labels[problem.forget], minlength=3)
-    sealed = torch.bincount(labels[tiny_sealed().rows], minlength=3)
+    sealed = torch.bincount(labels[tiny_sealed().evaluation], minlength=3)
     scale = min((sealed / forget).tolist())
-    assert counts.sealed == len(tiny_sealed().rows)
+    assert counts.sealed == len(tiny_sealed().evaluation)
     assert counts.sealed_matched == sum(int(scale * count + 1e-6) for count in forget.tolist())
 
 
@@ -125,7 +126,7 @@ def test_samples_left_out_are_counted(problem: Problem, retrained: State) -> Non
 
 def test_sealed_samples_that_the_run_used_are_refused(problem: Problem, retrained: State) -> None:
     with pytest.raises(DataError, match="1 sealed samples are also used"):
-        measured(problem, outcome(retrained), SealedSamples(rows=problem.validation[:1]))
+        measured(problem, outcome(retrained), replace(tiny_sealed(), evaluation=problem.validation[:1]))
 
 
 def test_the_change_of_the_weights_is_measured(problem: Problem) -> None:
