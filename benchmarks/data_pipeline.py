@@ -29,10 +29,11 @@ from benchmarks import measure
 from mcu_core import models
 from mcu_core.config import ArchitectureConfig, Augmentation, Precision, TrainConfig
 from mcu_core.data import BatchReader, PlainBatches
+from mcu_core.images import ImageData
 from mcu_core.losses import cross_entropy
 from mcu_core.runtime import Runtime, resolve_precision, stream
 from mcu_core.training import minimise
-from mcu_core.types import Batch, ImageData, Phase
+from mcu_core.types import Batch, Phase
 from service.manifests.build import png_of
 from service.worker.samples import decode
 

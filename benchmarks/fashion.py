@@ -17,10 +17,11 @@ from mcu_core.experiments import metrics
 from mcu_core.experiments.cells import Metrics
 from mcu_core.experiments.metrics import MeasuredRows
 from mcu_core.experiments.setup import RandomShare, Samples, World, draw_split, original_recipe
+from mcu_core.images import ImageData
 from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Problem, State
+from mcu_core.types import Problem, State
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Of Debian's package `dataset-fashion-mnist`."""

@@ -14,12 +14,13 @@ from mcu_core.connectivity.beta import Penalty
 from mcu_core.connectivity.bezier import Curve, uniform_positions
 from mcu_core.connectivity.fit import ascent
 from mcu_core.data import BatchReader
+from mcu_core.images import ImageData
 from mcu_core.masks import TensorMask, element_counts, gradient_scores, select_tensors
 from mcu_core.params import midpoint
 from mcu_core.report import References
 from mcu_core.runtime import Runtime
 from mcu_core.training import Descent, mean_gradient
-from mcu_core.types import Batch, ImageData, Params, Phase, State
+from mcu_core.types import Batch, Params, Phase, State
 
 FORGET_SHARE = 0.18
 """Of a batch: D_f is a tenth of the training split and half of D_r is read, so .1 / (.1 + .45)."""

@@ -18,9 +18,10 @@ from mcu_core.connectivity.selection import choose_point
 from mcu_core.connectivity.sweep import SelectionRows, Sweep, path_point
 from mcu_core.data import BatchReader, View
 from mcu_core.experiments.cells import FORMAT, CellRecord, PathwayCell
+from mcu_core.images import ImageData
 from mcu_core.params import midpoint
 from mcu_core.report import PathPoint, References
-from mcu_core.types import Batch, ImageData, Pathway
+from mcu_core.types import Batch, Pathway
 
 REFERENCES = References(train_accuracy=1.0, validation_accuracy=0.8)
 PARTS = (256, 256, 512, 256)

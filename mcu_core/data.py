@@ -12,8 +12,9 @@ from torch.nn import functional
 from mcu_core.augmentation import augment
 from mcu_core.config import ArchitectureConfig, Augmentation, WrongLabels
 from mcu_core.errors import ConfigurationError, DataError
+from mcu_core.images import Images
 from mcu_core.parallel import Part, own_part
-from mcu_core.types import Batch, ImageData
+from mcu_core.types import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,7 +24,7 @@ class BatchReader:
     This is the test transform. Training reads through a `View`, which may augment first.
     """
 
-    data: ImageData
+    data: Images
     architecture: ArchitectureConfig
     device: torch.device
 
@@ -32,15 +33,15 @@ class BatchReader:
 
         Raises:
             DataError: the samples have another number of channels than the architecture takes.
+            SealedReadError: a sample belongs to the audit alone.
         """
-        channels = self.data.images.shape[1]
+        channels = self.data.shape[0]
         if channels != self.architecture.channels:
             raise DataError(f"samples have {channels} channels, the architecture takes {self.architecture.channels}")
         size = self.architecture.image_size
         if view is not None:
             rows = rows[view.part.rows]
-        # Six to ten times faster than an index in brackets.
-        pixels = self.data.images.index_select(0, rows.to(self.data.images.device)).to(self.device)
+        pixels = self.data.pixels(rows).to(self.device)
         if view is not None:
             pixels = augment(pixels, view.augmentation, size, view.rng, part=view.part)
         images = pixels.float()

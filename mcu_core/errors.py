@@ -27,3 +27,7 @@ class DivergedError(CoreError):
 
 class NoEffectError(CoreError):
     """Unlearning left the weights as they were, or has nothing to change them by."""
+
+
+class SealedReadError(CoreError):
+    """Something that unlearns or chooses tried to read samples that belong to the audit alone."""

@@ -1,4 +1,4 @@
-"""The keyed split of held-out samples into D_v, D_t and the sealed non-members."""
+"""The keyed split of held-out samples into D_v, D_t and the sealed non-members C_cal and C_eval."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,34 +17,36 @@ class HeldoutSplit:
 
     validation: Tensor
     test: Tensor
-    sealed: Tensor
+    calibration: Tensor
+    evaluation: Tensor
 
 
 def split_heldout(keys: Sequence[str], key: bytes, config: HeldoutConfig) -> HeldoutSplit:
     """Split held-out samples by a keyed hash of their subject.
 
     u = (first 53 bits of BLAKE2b_key(subject)) / 2^53, uniform in [0, 1): below `validation` it is D_v's, in the next
-    `test` D_t's, in the next `sealed` C's, and beyond that nobody's. All samples of a subject go together, and where
-    they go depends on nothing but the subject and the key.
+    `test` D_t's, in the next `calibration` C_cal's, in the next `evaluation` C_eval's, and beyond that nobody's. All
+    samples of a subject go together, and where they go depends on nothing but the subject and the key.
 
     Args:
         keys: subject of each sample, or the sample's own id where it has none.
         key: secret of at most 64 bytes, so that nobody can choose ids that land in one part.
-        config: the three shares.
+        config: the four shares.
 
     Returns:
-        Three groups of positions in `keys`.
+        Four groups of positions in `keys`.
 
     Raises:
         ConfigurationError: the key is empty or longer than 64 bytes.
     """
     if not 1 <= len(key) <= hashlib.blake2b.MAX_KEY_SIZE:
         raise ConfigurationError(f"the key of the held-out split needs 1 to 64 bytes, got {len(key)}")
-    edges = torch.tensor([config.validation, config.test, config.sealed], dtype=torch.float64).cumsum(0)
+    shares = [config.validation, config.test, config.calibration, config.evaluation]
+    edges = torch.tensor(shares, dtype=torch.float64).cumsum(0)
     uniform = torch.tensor([_uniform(subject, key) for subject in keys], dtype=torch.float64)
     part = torch.bucketize(uniform, edges, right=True)
-    validation, test, sealed = ((part == index).nonzero().flatten() for index in range(3))
-    return HeldoutSplit(validation=validation, test=test, sealed=sealed)
+    validation, test, calibration, evaluation = ((part == index).nonzero().flatten() for index in range(len(shares)))
+    return HeldoutSplit(validation=validation, test=test, calibration=calibration, evaluation=evaluation)
 
 
 def _uniform(subject: str, key: bytes) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mcu_core.config import ArchitectureConfig
 from mcu_core.errors import DataError
+from mcu_core.images import Images
 from mcu_core.report import ModelName, PathwayReport, References
 
 Params = Mapping[str, Tensor]
@@ -36,24 +37,6 @@ class State:
     def device(self) -> torch.device:
         """Return the device that the parameters lie on."""
         return next(iter(self.params.values())).device
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ImageData:
-    """All decoded samples in one array, in a fixed order."""
-
-    images: Tensor
-    """uint8 `[N, C, H, W]`."""
-    labels: Tensor
-    """int64 `[N]`."""
-
-    def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            raise DataError(f"images must be uint8 [N, C, H, W], got {self.images.dtype} {tuple(self.images.shape)}")
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            raise DataError(
-                f"labels must be int64 [{self.images.shape[0]}], got {self.labels.dtype} {tuple(self.labels.shape)}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,14 +76,14 @@ class Problem:
     """What a method may read: the model as it was, and which samples to forget, to keep and to measure on.
 
     The four index tensors are int64 positions in `data`, without duplicates and disjoint. The sealed samples of the
-    audit are not here on purpose: see `SealedSamples`.
+    audit cannot be read from here: see `images.GuardedImages`.
     """
 
     model: nn.Module
     """The architecture; its own weights are neither read nor changed."""
     architecture: ArchitectureConfig
     original: State
-    data: ImageData
+    data: Images
     forget: Tensor
     """D_f."""
     retain: Tensor
@@ -160,17 +143,6 @@ def check_labels(labels: Tensor, classes: int) -> None:
     wrong = int(((labels < 0) | (labels >= classes)).sum())
     if wrong:
         raise DataError(f"{wrong} of {len(labels)} labels lie outside the model's {classes} classes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SealedSamples:
-    """C: the audit's non-members.
-
-    A type of its own, so that no function that unlearns or chooses can be handed them by mistake.
-    """
-
-    rows: Tensor
-    """int64 `[n]`, positions in `Problem.data`."""
 
 
 def exact_end(t: float, first: Params, last: Params) -> Params | None:

@@ -35,15 +35,17 @@ from mcu_core.config import (
 )
 from mcu_core.connectivity.bezier import Curve
 from mcu_core.data import BatchReader
+from mcu_core.images import GuardedImages, ImageData, Images, SealedSamples, seal
 from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.packing import layout_of
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Params, Problem, SealedSamples, Teacher
+from mcu_core.types import Params, Problem, Teacher
 
 CLASSES = 3
 SIZE = 8
-TRAIN, HELD_OUT, FORGET, VALIDATION, SEALED = 120, 120, 24, 20, 40
+TRAIN, HELD_OUT, FORGET, VALIDATION, SEALED, CALIBRATION = 120, 120, 24, 20, 40, 30
+"""Sizes; C_eval are the last `SEALED` of `HELD_OUT`, C_cal come after them."""
 
 TINY = ArchitectureConfig(name="preresnet8", classes=CLASSES, channels=1, image_size=SIZE, mean=(0.5,), std=(0.25,))
 
@@ -153,18 +155,24 @@ def tiny_data(seed: int = 0) -> ImageData:
     anything. D_v and the sealed samples are drawn as the forget ones, or these would differ without any model.
     """
     rng = torch.Generator().manual_seed(seed)
-    count = TRAIN + HELD_OUT
+    images, labels = _bars(TRAIN + HELD_OUT, rng)
+    labels[:FORGET] = torch.randint(0, CLASSES, (FORGET,), generator=rng)
+    labels[TRAIN : TRAIN + VALIDATION] = torch.randint(0, CLASSES, (VALIDATION,), generator=rng)
+    labels[-SEALED:] = torch.randint(0, CLASSES, (SEALED,), generator=rng)
+    more, _ = _bars(CALIBRATION, rng)
+    more_labels = torch.randint(0, CLASSES, (CALIBRATION,), generator=rng)
+    return ImageData(images=torch.cat([images, more]).to(torch.uint8), labels=torch.cat([labels, more_labels]))
+
+
+def _bars(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     labels = torch.arange(count) % CLASSES
     images = torch.randint(0, 120, (count, 1, SIZE, SIZE), generator=rng)
     for label in range(CLASSES):
         images[labels == label, 0, 2 * label + 1] += 120
-    labels[:FORGET] = torch.randint(0, CLASSES, (FORGET,), generator=rng)
-    labels[TRAIN : TRAIN + VALIDATION] = torch.randint(0, CLASSES, (VALIDATION,), generator=rng)
-    labels[-SEALED:] = torch.randint(0, CLASSES, (SEALED,), generator=rng)
-    return ImageData(images=images.to(torch.uint8), labels=labels)
+    return images, labels
 
 
-def tiny_runtime(data: ImageData, architecture: ArchitectureConfig = TINY) -> Runtime:
+def tiny_runtime(data: Images, architecture: ArchitectureConfig = TINY) -> Runtime:
     """Return a float32 runtime on the CPU."""
     reader = BatchReader(data=data, architecture=architecture, device=torch.device("cpu"))
     return Runtime(model=models.build(architecture), reader=reader, dtype=torch.float32, evaluation_batch=64)
@@ -193,9 +201,20 @@ def tiny_problem(seed: int = 0) -> Problem:
     )
 
 
-def tiny_sealed() -> SealedSamples:
+def tiny_sealed(seed: int = 0) -> SealedSamples:
     """Return the non-members that belong to `tiny_problem`."""
-    return SealedSamples(rows=torch.arange(TRAIN + HELD_OUT - SEALED, TRAIN + HELD_OUT))
+    return seal_tiny(tiny_data(seed))[1]
+
+
+def seal_tiny(data: ImageData) -> tuple[GuardedImages, SealedSamples]:
+    """Return samples like those of `tiny_data` without the last of them, and the key to these."""
+    end = TRAIN + HELD_OUT
+    return seal(data, calibration=torch.arange(end, end + CALIBRATION), evaluation=torch.arange(end - SEALED, end))
+
+
+def pixels_of(problem: Problem) -> Tensor:
+    """Return a copy of all samples of a problem that seals none, uint8 `[N, C, H, W]`."""
+    return problem.data.pixels(torch.arange(len(problem.data.labels)))
 
 
 def evaluate_curve(

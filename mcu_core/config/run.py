@@ -52,15 +52,18 @@ class HeldoutConfig(Setting):
 
     validation: PositiveFraction = 0.1
     """D_v: read by beta and by the choice of t."""
-    test: PositiveFraction = 0.6
+    test: PositiveFraction = 0.4
     """D_t: read by the utility tests only."""
-    sealed: PositiveFraction = 0.3
-    """C: the audit's non-members. Nothing before the audit reads them."""
+    calibration: PositiveFraction = 0.1
+    """C_cal: non-members that conformal p-values are computed against. Nothing before the audit can read them."""
+    evaluation: PositiveFraction = 0.4
+    """C_eval: non-members that D_f is compared with. Nothing before the audit can read them; as many as D_t, since the
+    audit's power rests on them as that of the utility tests on D_t."""
 
     @model_validator(mode="after")
     def _at_most_everything(self) -> "HeldoutConfig":
-        if self.validation + self.test + self.sealed > 1.0 + 1e-9:
-            raise ValueError("validation + test + sealed must not exceed 1")
+        if self.validation + self.test + self.calibration + self.evaluation > 1.0 + 1e-9:
+            raise ValueError("validation + test + calibration + evaluation must not exceed 1")
         return self
 
 

@@ -6,7 +6,7 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from mcu_core.types import ImageData
+from mcu_core.images import ImageData, Images
 
 FEWEST_ALIGNED = 10
 """Samples that an alignment is computed from: of two it is 1 whatever the models, and of few more it says little."""
@@ -60,7 +60,7 @@ class Counterfactual(StrEnum):
     not."""
 
 
-def changed_images(data: ImageData, rows: Tensor, kind: Counterfactual, rng: torch.Generator) -> ImageData:
+def changed_images(data: Images, rows: Tensor, kind: Counterfactual, rng: torch.Generator) -> ImageData:
     """Return the samples as they would look had one attribute been another, labels kept.
 
     MIRRORED: x'(i, j) = x(i, W - 1 - j).  RESTYLED: x' = F⁻¹( |F(x_π(n))| e^{i arg F(x_n)} ), π a random permutation,
@@ -81,7 +81,7 @@ def changed_images(data: ImageData, rows: Tensor, kind: Counterfactual, rng: tor
     Source: the idea of Lubana et al., arXiv 2211.08422, section 3: mode connectivity under interventions on the data.
         Theirs need synthetic cues; these two need none. arXiv 2504.06407 names no intervention.
     """
-    images = data.images[rows]
+    images = data.pixels(rows)
     match kind:
         case Counterfactual.MIRRORED:
             changed = images.flip(3)

@@ -24,8 +24,8 @@ from mcu_core.config import (
 )
 from mcu_core.data import subsample
 from mcu_core.errors import ConfigurationError, DataError
+from mcu_core.images import ImageData
 from mcu_core.runtime import stream
-from mcu_core.types import ImageData
 
 VALIDATION_SHARE = 0.1
 """Of the official test set that is D_v; the paper's (appendix C)."""

@@ -17,11 +17,12 @@ from mcu_core import checkpoint, models, pipeline
 from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
 from mcu_core.heldout import split_heldout
+from mcu_core.images import SealedSamples, seal
 from mcu_core.parallel import joined, leave
 from mcu_core.report import AuditReport, Deletion, Subjects
 from mcu_core.runtime import runtime_of
 from mcu_core.types import Outcome as CoreOutcome
-from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate, SealedSamples
+from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate
 from service import resolution_file
 from service.domain.canonical import canonical_bytes
 from service.domain.release import weights_key
@@ -202,18 +203,23 @@ def pose(
     is_retain[forget] = False
     heldout = split_heldout(samples.heldout_subjects, bytes.fromhex(order.split_key), spec.config.heldout)
     heldout_positions = torch.from_numpy(samples.heldout)
+    readable, sealed = seal(
+        samples.data,
+        calibration=heldout_positions[heldout.calibration],
+        evaluation=heldout_positions[heldout.evaluation],
+    )
     model = models.build(spec.architecture)
     problem = Problem(
         model=model,
         architecture=spec.architecture,
         original=checkpoint.load(base, model, expected_digest=spec.base_model_digest).to(compute_device()),
-        data=samples.data,
+        data=readable,
         forget=forget,
         retain=train[is_retain[train]],
         validation=heldout_positions[heldout.validation],
         test=heldout_positions[heldout.test],
     )
-    return problem, SealedSamples(rows=heldout_positions[heldout.sealed])
+    return problem, sealed
 
 
 def name_original(measurements: Measurements, digest: str) -> Measurements:

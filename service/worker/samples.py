@@ -22,7 +22,7 @@ from PIL import Image
 
 from mcu_core.config import ArchitectureConfig
 from mcu_core.errors import DataError
-from mcu_core.types import ImageData
+from mcu_core.images import ImageData
 from service.domain.manifest import Split
 from service.pixel_files import PixelFile, open_pixels
 

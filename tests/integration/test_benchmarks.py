@@ -19,8 +19,8 @@ from mcu_core.config import Augmentation, PointPolicy, RetrainConfig, TrainConfi
 from mcu_core.connectivity.sweep import path_point
 from mcu_core.experiments.cells import Sweep, SweepPoint
 from mcu_core.experiments.setup import Samples
+from mcu_core.images import ImageData
 from mcu_core.report import PathPoint, References
-from mcu_core.types import ImageData
 from tests.studies import record_of, tiny_pathway
 
 NETWORK, BATCH = "preresnet8", 8

@@ -8,10 +8,11 @@ from mcu_core import models
 from mcu_core.config import ArchitectureConfig, CurveConfig, TrainConfig
 from mcu_core.connectivity.fit import Fit, fit_curve
 from mcu_core.data import BatchReader
+from mcu_core.images import ImageData
 from mcu_core.inference import logits
 from mcu_core.report import References
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Problem, State
+from mcu_core.types import Problem, State
 
 CLASSES = 3
 NETWORKS = {"torchvision:vgg16_bn": 32, "torchvision:vit_b_16": 16, "torchvision:resnet18": 32}

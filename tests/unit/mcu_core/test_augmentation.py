@@ -7,12 +7,13 @@ from torchvision.transforms.v2 import functional as transforms
 from mcu_core.augmentation import AREA_SHARES, augment, draw_boxes
 from mcu_core.config import ArchitectureConfig, Augmentation, TrainConfig
 from mcu_core.data import BatchReader, MixedBatches, PlainBatches
+from mcu_core.images import ImageData
 from mcu_core.inference import count_right
 from mcu_core.losses import cross_entropy
 from mcu_core.models import initialise
 from mcu_core.runtime import stream
 from mcu_core.training import minimise
-from mcu_core.types import ImageData, Phase
+from mcu_core.types import Phase
 from tests.cases import TINY, tiny_data, tiny_runtime
 
 VIEWS = (Augmentation.CROP_FLIP, Augmentation.RESIZED_CROP_FLIP)

@@ -16,7 +16,7 @@ from mcu_core.data import (
     subsample,
 )
 from mcu_core.errors import DataError
-from mcu_core.types import ImageData
+from mcu_core.images import ImageData
 
 CPU = torch.device("cpu")
 GREY = ArchitectureConfig(name="preresnet8", classes=10, channels=1, image_size=4, mean=(0.5,), std=(0.25,))

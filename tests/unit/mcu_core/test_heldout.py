@@ -4,25 +4,30 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from mcu_core.config import HeldoutConfig
 from mcu_core.errors import ConfigurationError
-from mcu_core.heldout import split_heldout
+from mcu_core.heldout import HeldoutSplit, split_heldout
 
 KEY = b"secret"
+NAMES = ("validation", "test", "calibration", "evaluation")
 subjects = st.lists(st.text(min_size=1, max_size=8), max_size=40)
+
+
+def parts_of(split: HeldoutSplit) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return split.validation, split.test, split.calibration, split.evaluation
 
 
 def parts(keys: list[str], key: bytes = KEY) -> dict[str, str]:
     split = split_heldout(keys, key, HeldoutConfig())
-    named = (("validation", split.validation), ("test", split.test), ("sealed", split.sealed))
-    return {keys[row]: name for name, rows in named for row in rows.tolist()}
+    return {keys[row]: name for name, rows in zip(NAMES, parts_of(split), strict=True) for row in rows.tolist()}
 
 
 @given(subjects)
 def test_the_parts_are_disjoint(keys: list[str]) -> None:
     split = split_heldout(keys, KEY, HeldoutConfig())
-    rows = torch.cat([split.validation, split.test, split.sealed]).tolist()
+    rows = torch.cat(parts_of(split)).tolist()
     assert len(rows) == len(set(rows))
 
 
@@ -36,14 +41,14 @@ def test_where_a_subject_goes_depends_on_nothing_but_itself(keys: list[str], ran
 
 def test_all_samples_of_a_subject_go_together() -> None:
     split = split_heldout(["a"] * 10, KEY, HeldoutConfig())
-    assert sorted(len(rows) for rows in (split.validation, split.test, split.sealed)) == [0, 0, 10]
+    assert sorted(len(rows) for rows in parts_of(split)) == [0, 0, 0, 10]
 
 
 def test_shares_are_kept_and_the_rest_is_left_out() -> None:
-    config = HeldoutConfig(validation=0.1, test=0.3, sealed=0.2)
+    config = HeldoutConfig(validation=0.1, test=0.3, calibration=0.05, evaluation=0.2)
     split = split_heldout([str(i) for i in range(20_000)], KEY, config)
-    shares = [len(rows) / 20_000 for rows in (split.validation, split.test, split.sealed)]
-    assert shares == pytest.approx([0.1, 0.3, 0.2], abs=0.02)  # 5 standard deviations
+    shares = [len(rows) / 20_000 for rows in parts_of(split)]
+    assert shares == pytest.approx([0.1, 0.3, 0.05, 0.2], abs=0.02)  # 5 standard deviations
 
 
 def test_another_key_splits_otherwise() -> None:

@@ -5,17 +5,18 @@ import torch
 from torch import Tensor, nn
 
 from mcu_core.errors import DivergedError
+from mcu_core.images import ImageData
 from mcu_core.inference import accuracy, count_right, logits, reestimate_batchnorm, reestimate_buffers
 from mcu_core.models import state_of
 from mcu_core.runtime import Runtime
-from mcu_core.types import ImageData, Problem, State
-from tests.cases import tiny_runtime
+from mcu_core.types import Problem, State
+from tests.cases import pixels_of, tiny_runtime
 
 
 def poisoned(problem: Problem, keep: Tensor) -> Runtime:
     """Return a runtime in which every sample but `keep` is another one."""
-    images = 255 - problem.data.images
-    images[keep] = problem.data.images[keep]
+    images = 255 - pixels_of(problem)
+    images[keep] = pixels_of(problem)[keep]
     return tiny_runtime(ImageData(images=images, labels=problem.data.labels))
 
 

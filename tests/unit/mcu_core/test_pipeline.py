@@ -24,12 +24,23 @@ from mcu_core.config import (
     TrainConfig,
 )
 from mcu_core.errors import ArchitectureError, CheckpointError, ConfigurationError
+from mcu_core.images import ImageData
 from mcu_core.inference import accuracy
 from mcu_core.models import initialise, state_of
 from mcu_core.report import ModelName
 from mcu_core.runtime import Runtime
-from mcu_core.types import ImageData, Outcome, PreviousPathway, Problem, ProgressUpdate
-from tests.cases import METHODS, RECIPE, TINY, MethodCase, tiny_config, tiny_curve, tiny_sealed, tiny_selection
+from mcu_core.types import Outcome, PreviousPathway, Problem, ProgressUpdate
+from tests.cases import (
+    METHODS,
+    RECIPE,
+    TINY,
+    MethodCase,
+    pixels_of,
+    tiny_config,
+    tiny_curve,
+    tiny_sealed,
+    tiny_selection,
+)
 
 MCU = McuRung(
     pre_unlearning=NegGradPlusConfig(beta=0.6, train=TrainConfig(epochs=8, learning_rate=0.02, batch_size=40)),
@@ -83,8 +94,8 @@ def test_the_same_seed_gives_the_same_candidate(problem: Problem, mcu: Outcome) 
 
 def test_no_outcome_depends_on_test_or_sealed_samples(problem: Problem, mcu: Outcome) -> None:
     kept = torch.cat([problem.forget, problem.retain, problem.validation])
-    images = 255 - problem.data.images
-    images[kept] = problem.data.images[kept]
+    images = 255 - pixels_of(problem)
+    images[kept] = pixels_of(problem)[kept]
     other = replace(problem, data=ImageData(images=images, labels=problem.data.labels))
     assert checkpoint.digest(run(other, MCU).candidate.state) == checkpoint.digest(mcu.candidate.state)
 

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcu_core.errors import DataError
-from mcu_core.types import ImageData, Pathway, Problem, bernstein
+from mcu_core.images import ImageData
+from mcu_core.types import Pathway, Problem, bernstein
+from tests.cases import pixels_of
 
 
 def pathway(dtype: torch.dtype = torch.float32) -> Pathway:
@@ -62,7 +64,7 @@ def test_a_problem_counts_labels_out_of_range(problem: Problem) -> None:
             model=problem.model,
             architecture=problem.architecture,
             original=problem.original,
-            data=ImageData(images=problem.data.images, labels=labels),
+            data=ImageData(images=pixels_of(problem), labels=labels),
             forget=problem.forget,
             retain=problem.retain,
             validation=problem.validation,

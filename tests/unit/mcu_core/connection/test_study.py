@@ -11,10 +11,11 @@ from mcu_core.connection.measure import study_rows
 from mcu_core.connection.page import connection_page
 from mcu_core.connection.report import Connection, PathKind, PathReport
 from mcu_core.connection.study import QUANTITIES, NamedModel, study_connection
+from mcu_core.images import ImageData
 from mcu_core.inference import accuracy, reestimate_batchnorm
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Params, Problem, ProgressUpdate
-from tests.cases import tiny_data
+from mcu_core.types import Params, Problem, ProgressUpdate
+from tests.cases import pixels_of, tiny_data
 
 Ends = tuple[NamedModel, NamedModel]
 
@@ -155,8 +156,8 @@ def test_the_curve_never_depends_on_held_out_samples(
     problem: Problem, ends: Ends, small: ConnectionConfig, connection: Connection
 ) -> None:
     kept = torch.cat([problem.forget, problem.retain])
-    images = 255 - problem.data.images
-    images[kept] = problem.data.images[kept]
+    images = 255 - pixels_of(problem)
+    images[kept] = pixels_of(problem)[kept]
     other = Problem(
         model=problem.model,
         architecture=problem.architecture,

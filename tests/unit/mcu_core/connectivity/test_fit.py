@@ -5,12 +5,13 @@ import torch
 
 from mcu_core.config import AscentConfig, CurveConfig, FixedBetaConfig, MaskConfig, MaskMode, TrainConfig
 from mcu_core.connectivity.fit import Fit, choose_mask, fit_curve
+from mcu_core.images import ImageData
 from mcu_core.inference import accuracy, reestimate_batchnorm
 from mcu_core.params import midpoint
 from mcu_core.report import References
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Params, Problem, State
-from tests.cases import tiny_curve, tiny_runtime
+from mcu_core.types import Params, Problem, State
+from tests.cases import pixels_of, tiny_curve, tiny_runtime
 
 REFERENCES = References(train_accuracy=1.0, validation_accuracy=0.5)
 MASK = frozenset({"blocks.1.conv2.weight", "head.bias"})
@@ -65,7 +66,7 @@ def test_the_curve_reads_neither_held_out_samples_nor_more_than_its_share_of_d_r
     reader = runtime.reader
     count = len(problem.data.labels)
     # An image that carries its own position
-    marked = torch.zeros_like(problem.data.images)
+    marked = torch.zeros_like(pixels_of(problem))
     marked[:, 0, 0, 0] = torch.arange(count).to(torch.uint8)
     data = ImageData(images=marked, labels=problem.data.labels)
     spying = tiny_runtime(data)

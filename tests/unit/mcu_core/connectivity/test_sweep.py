@@ -5,12 +5,13 @@ import torch
 
 from mcu_core.connectivity.distribution import distance
 from mcu_core.connectivity.sweep import SelectionRows, Sweep, selection_rows
+from mcu_core.images import ImageData
 from mcu_core.inference import accuracy, logits
 from mcu_core.losses import label_logit
 from mcu_core.report import References
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import ImageData, Pathway, Problem, ProgressUpdate
-from tests.cases import tiny_runtime, tiny_selection
+from mcu_core.types import Pathway, Problem, ProgressUpdate
+from tests.cases import pixels_of, tiny_runtime, tiny_selection
 
 REFERENCES = References(train_accuracy=1.0, validation_accuracy=0.5)
 
@@ -45,16 +46,16 @@ def test_many_points_are_measured_as_one_by_one(problem: Problem, runtime: Runti
 
 def test_the_choice_never_depends_on_test_or_sealed_samples(problem: Problem, runtime: Runtime) -> None:
     kept = torch.cat([problem.forget, problem.retain, problem.validation])
-    images = 255 - problem.data.images
-    images[kept] = problem.data.images[kept]
+    images = 255 - pixels_of(problem)
+    images[kept] = pixels_of(problem)[kept]
     other = tiny_runtime(ImageData(images=images, labels=problem.data.labels))
     positions = [0.2, 0.9]
     assert sweep(problem, runtime).measure(positions) == sweep(problem, other).measure(positions)
 
 
 def test_batchnorm_at_a_point_reads_no_sample_of_d_f(problem: Problem, runtime: Runtime) -> None:
-    images = 255 - problem.data.images
-    images[problem.retain] = problem.data.images[problem.retain]
+    images = 255 - pixels_of(problem)
+    images[problem.retain] = pixels_of(problem)[problem.retain]
     other = tiny_runtime(ImageData(images=images, labels=problem.data.labels))
     first, second = (sweep(problem, where).state_at(0.7).buffers for where in (runtime, other))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
@@ -101,7 +102,7 @@ def test_scores_are_compared_between_d_f_and_class_matched_samples_of_d_v(proble
 def test_a_class_that_d_v_lacks_is_left_out_of_the_comparison(problem: Problem) -> None:
     labels = problem.data.labels.clone()
     labels[problem.validation] = 1
-    alone = replace(problem, data=ImageData(images=problem.data.images, labels=labels))
+    alone = replace(problem, data=ImageData(images=pixels_of(problem), labels=labels))
     compared = selection_rows(alone, tiny_selection(), stream(0, "selection")).compared
     assert compared is not None
     assert len(compared) == len(problem.validation)

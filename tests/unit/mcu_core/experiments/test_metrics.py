@@ -18,7 +18,7 @@ def rows_of(problem: Problem, *, class_test: bool = False) -> MeasuredRows:
         retain=problem.retain,
         test=problem.test,
         class_test=problem.validation if class_test else problem.test[:0],
-        sealed=tiny_sealed().rows,
+        sealed=tiny_sealed().evaluation,
         members=torch.arange(30),
         nonmembers=torch.arange(30),
     )

@@ -11,7 +11,7 @@ from mcu_core.experiments.setup import (
     draw_split,
     draw_train,
 )
-from mcu_core.types import ImageData
+from mcu_core.images import ImageData
 from tests.cases import CLASSES
 from tests.studies import OFFICIAL_TRAIN, tiny_samples, tiny_world
 

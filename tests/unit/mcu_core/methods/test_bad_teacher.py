@@ -4,13 +4,14 @@ import torch
 
 from mcu_core.config import BadTeacherConfig, TrainConfig
 from mcu_core.data import MixedBatches
+from mcu_core.images import ImageData
 from mcu_core.inference import logits
 from mcu_core.methods import unlearn
 from mcu_core.methods.bad_teacher import two_teachers
 from mcu_core.models import initialise
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import Batch, ImageData, Problem, State
-from tests.cases import TINY, tiny_runtime
+from mcu_core.types import Batch, Problem, State
+from tests.cases import TINY, pixels_of, tiny_runtime
 
 RANDOM = initialise(TINY, 1)
 
@@ -64,7 +65,7 @@ def test_a_single_sample_weighs_no_more_than_its_share(problem: Problem, runtime
 
 def test_labels_play_no_part(problem: Problem, runtime: Runtime) -> None:
     labels = (problem.data.labels + 1) % 3
-    other = tiny_runtime(ImageData(images=problem.data.images, labels=labels))
+    other = tiny_runtime(ImageData(images=pixels_of(problem), labels=labels))
     config = BadTeacherConfig(train=TrainConfig(epochs=2, learning_rate=0.02, batch_size=40))
     first, second = (unlearn(problem, config, stream(0, "test"), runtime=where) for where in (runtime, other))
     for name, tensor in first.params.items():

@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from mcu_core.config import FinetuneConfig, L1SparseConfig, TrainConfig
+from mcu_core.images import ImageData
 from mcu_core.methods import unlearn
 from mcu_core.methods.l1_sparse import Shrinkage
 from mcu_core.runtime import Runtime, stream
 from mcu_core.training import Epoch
-from mcu_core.types import ImageData, Params, Problem
-from tests.cases import tiny_runtime
+from mcu_core.types import Params, Problem
+from tests.cases import pixels_of, tiny_runtime
 
 TRAIN = TrainConfig(epochs=3, learning_rate=0.02, batch_size=40)
 
@@ -52,7 +53,7 @@ def test_it_is_finetuning_where_the_pull_vanishes(problem: Problem, runtime: Run
 
 
 def test_d_f_is_not_read(problem: Problem, runtime: Runtime) -> None:
-    images = problem.data.images.clone()
+    images = pixels_of(problem)
     images[problem.forget] = 255 - images[problem.forget]
     other = tiny_runtime(ImageData(images=images, labels=problem.data.labels))
     first, second = (

@@ -7,12 +7,13 @@ from pydantic import ValidationError
 from mcu_core.config import ScrubConfig, TrainConfig
 from mcu_core.data import PlainBatches
 from mcu_core.errors import DivergedError
+from mcu_core.images import ImageData
 from mcu_core.inference import logits
 from mcu_core.methods import unlearn
 from mcu_core.methods.scrub import AscentsFirst, disobedience
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import Batch, ImageData, Problem, ProgressUpdate
-from tests.cases import tiny_runtime
+from mcu_core.types import Batch, Problem, ProgressUpdate
+from tests.cases import pixels_of, tiny_runtime
 
 
 def batch_of(problem: Problem, runtime: Runtime, *, forget: bool) -> Batch:
@@ -64,7 +65,7 @@ def test_epochs_without_an_ascent_do_not_read_d_f(problem: Problem, runtime: Run
 
 
 def test_only_the_ascents_depend_on_d_f(problem: Problem, runtime: Runtime) -> None:
-    images = problem.data.images.clone()
+    images = pixels_of(problem)
     images[problem.forget] = 255 - images[problem.forget]
     other = tiny_runtime(ImageData(images=images, labels=problem.data.labels))
     loss = disobedience(problem, ScrubConfig(), runtime)

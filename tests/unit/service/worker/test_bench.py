@@ -15,7 +15,7 @@ from mcu_core.experiments.paper import Study
 from mcu_core.experiments.plan import Standing, missing
 from mcu_core.experiments.setup import Samples
 from mcu_core.experiments.store import CellStore
-from mcu_core.types import ImageData
+from mcu_core.images import ImageData
 from service.errors import InvalidRequestError
 from service.worker.bench import BenchRequest, require_measurable, result_stem, run_bench, study_of
 from service.worker.research import ResearchData
