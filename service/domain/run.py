@@ -238,6 +238,11 @@ def plan_key(run_id: str, epoch: int) -> str:
     return f"{attempt_prefix(run_id, epoch)}/plan.json"
 
 
+def plan_envelope_key(run_id: str, epoch: int) -> str:
+    """Return where the signed statement about that plan lies."""
+    return f"{attempt_prefix(run_id, epoch)}/plan.dsse.json"
+
+
 def spec_key(run_id: str) -> str:
     """Return where a run's specification lies."""
     return f"{run_prefix(run_id)}/spec.json"

@@ -1,0 +1,83 @@
+"""Plans of audits: what an audit will do is fixed, signed and in the ledger before anything is unlearned."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from mcu_core.report import AuditPlan, Signal
+from service.attestation import attest_plan
+from service.domain.commitment import CommitmentKey
+from service.domain.receipt import ForgottenSet, forgotten_set
+from service.domain.run import UnlearningRun, plan_envelope_key, plan_key
+from service.ports import Clock, ManifestSource, ObjectStore, Store
+from service.signing import Signer
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """Plans and attests the audit of each attempt."""
+
+    store: Store
+    objects: ObjectStore
+    manifests: ManifestSource
+    clock: Clock
+    key: CommitmentKey
+    signer: Signer
+    forget_rows: Callable[[UnlearningRun], tuple[int, ...]]
+    """Reads D_f of a run, canaries apart, from its resolution."""
+
+    def plan(self, run: UnlearningRun) -> AuditPlan:
+        """Return the plan of a run's present attempt; it and its envelope lie beside the attempt when this returns.
+
+        A plan that is there already is the attempt's: a crash came between it and the ledger.
+
+        Raises:
+            ObjectStoreUnavailableError: nothing can be written now.
+            SignatureError: the key cannot sign.
+        """
+        key = plan_key(run.run_id, run.epoch)
+        if self.objects.head(key) is None:
+            self.objects.create(key, self._fresh(run).to_bytes())
+        plan = AuditPlan.model_validate_json(self.objects.read(key))
+        self.objects.create(plan_envelope_key(run.run_id, run.epoch), attest_plan(plan, self.signer))
+        return plan
+
+    def forgotten(self, run: UnlearningRun) -> ForgottenSet:
+        """Return the commitments to the samples of the run's tickets that this run forgets."""
+        rows = set(self.forget_rows(run))
+        ids: dict[int, str] = {}
+        for ticket_id in run.ticket_ids:
+            named = self.store.sample_ids(ticket_id)
+            found = self.manifests.resolve(run.spec.manifest_digest, named)
+            unknown = {*found.unknown_positions, *found.heldout_positions}
+            known = (sample_id for position, sample_id in enumerate(named) if position not in unknown)
+            ids |= {row: sample_id for row, sample_id in zip(found.rows, known, strict=True) if row in rows}
+        return forgotten_set(self.key, run.run_id, ids.values())
+
+    def _fresh(self, run: UnlearningRun) -> AuditPlan:
+        spec, audit = run.spec, run.spec.config.audit
+        return AuditPlan(
+            run_id=run.run_id,
+            lineage=run.lineage,
+            attempt=run.epoch,
+            rung=run.rung_index,
+            audits_before=len(run.attempts),
+            base_model=spec.base_model_digest,
+            manifest=spec.manifest_digest,
+            resolution=spec.resolution_digest,
+            policy=spec.policy.digest,
+            spec=spec.digest,
+            forget_count=spec.forget_count,
+            forget_root=self.forgotten(run).root,
+            split_commitment=hashlib.sha256(bytes.fromhex(self.key.split_key(spec.manifest_digest))).hexdigest(),
+            primary_signal=Signal.PHI,
+            seed=spec.seed,
+            tail_level=spec.policy.tail_level,
+            confidence=audit.confidence,
+            retain_images=audit.retain_images,
+            svc_samples=audit.svc_samples,
+            created_at=(self.clock.now() - _EPOCH) // timedelta(microseconds=1),
+        )
