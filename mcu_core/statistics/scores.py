@@ -62,6 +62,9 @@ class ScoreTable:
     """Class, `[N]`."""
     subject: Integers
     """Samples of one person share a number, `[N]`: what is resampled."""
+    blind: Floats
+    """Plain statistics of each image that no model is asked for, such as mean and contrast, `[N, F]`, F at least 1:
+    with the label, what the blind baseline sees."""
     models: Mapping[Role, ModelScores]
     """At least original, candidate and relearned."""
     references: ReferenceScores | None
@@ -74,7 +77,9 @@ class ScoreTable:
 def to_parquet(table: ScoreTable) -> bytes:
     """Return the table as one Parquet file with the facts in its metadata; equal tables give equal bytes."""
     columns: dict[str, NDArray[np.generic]] = {"group": table.group, "label": table.label, "subject": table.subject}
-    for role, scores in table.models.items():
+    columns |= {f"blind.{index}": statistic for index, statistic in enumerate(table.blind.T)}
+    for role in (role for role in Role if role in table.models):  # in one order, whatever the mapping's
+        scores = table.models[role]
         columns |= {f"{role.value}.{field.name}": getattr(scores, field.name) for field in fields(scores)}
     if table.references is not None:
         references = table.references
@@ -106,6 +111,7 @@ def from_parquet(content: bytes) -> ScoreTable:
             group=columns["group"].astype(np.str_),
             label=columns["label"].astype(np.int64),
             subject=columns["subject"].astype(np.int64),
+            blind=_blind(columns),
             models=models,
             references=references,
         )
@@ -115,6 +121,11 @@ def from_parquet(content: bytes) -> ScoreTable:
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             raise DataError("scores must be finite: a model answered with NaN or infinity")
     return table
+
+
+def _blind(columns: Mapping[str, NDArray[Any]]) -> Floats:
+    count = sum(name.startswith("blind.") for name in columns)
+    return np.stack([columns[f"blind.{index}"] for index in range(count)], axis=1).astype(np.float64)
 
 
 def _columns(kind: type, prefix: str, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
