@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from mcu_core.judging.policy import AuditPolicy
-from service import report_html, resolution_file
+from service import report_page, resolution_file
 from service.adapters.clock import SystemClock
 from service.adapters.directory_objects import DirectoryObjectStore
 from service.adapters.key_file_signer import create_key_file, open_key_file
@@ -31,6 +31,7 @@ from service.errors import FieldViolation, InvalidRequestError, ServiceRunningEr
 from service.intake import Intake
 from service.pixel_files import PixelCache
 from service.ports import Clock, ManifestSource, ObjectStore, Store
+from service.planning import Planner
 from service.publishing import Publisher
 from service.reconciler import Reconciler
 from service.registration import Registry
@@ -117,7 +118,7 @@ def build_service(settings: Settings) -> Service:
         clock=clock,
         key=key,
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
-        render=report_html.render,
+        render=report_page.render,
     )
     return Service(
         settings=settings,
@@ -141,6 +142,8 @@ def build_workflow(
 ) -> Workflow:
     """Build what moves tickets and runs."""
 
+    signer = load_signer(settings)
+
     def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
         return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
 
@@ -160,8 +163,22 @@ def build_workflow(
             max_forget_fraction=settings.max_forget_fraction,
             actor=CONTROLLER,
         ),
+        planner=Planner(
+            store=store,
+            objects=objects,
+            manifests=manifests,
+            clock=clock,
+            key=key,
+            signer=signer,
+            forget_rows=forget_rows,
+        ),
         publisher=Publisher(
-            store=store, objects=objects, clock=clock, render=report_html.render, forget_rows=forget_rows
+            store=store,
+            objects=objects,
+            clock=clock,
+            render=report_page.render,
+            forget_rows=forget_rows,
+            signer=signer,
         ),
         observer=metrics,
         encode_resolution=resolution_file.encode,

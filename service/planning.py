@@ -3,17 +3,14 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from mcu_core.report import AuditPlan, Signal
-from service.attestation import attest_plan
+from service.attestation import attest, microseconds, plan_statement
 from service.domain.commitment import CommitmentKey
 from service.domain.receipt import ForgottenSet, forgotten_set
 from service.domain.run import UnlearningRun, plan_envelope_key, plan_key
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.signing import Signer
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +39,10 @@ class Planner:
         if self.objects.head(key) is None:
             self.objects.create(key, self._fresh(run).to_bytes())
         plan = AuditPlan.model_validate_json(self.objects.read(key))
-        self.objects.create(plan_envelope_key(run.run_id, run.epoch), attest_plan(plan, self.signer))
+        envelope_key = plan_envelope_key(run.run_id, run.epoch)
+        if self.objects.head(envelope_key) is None:
+            statement = plan_statement(plan, attested_at=self.clock.now())
+            self.objects.create(envelope_key, attest(statement, self.signer))
         return plan
 
     def forgotten(self, run: UnlearningRun) -> ForgottenSet:
@@ -79,5 +79,5 @@ class Planner:
             confidence=audit.confidence,
             retain_images=audit.retain_images,
             svc_samples=audit.svc_samples,
-            created_at=(self.clock.now() - _EPOCH) // timedelta(microseconds=1),
+            created_at=microseconds(self.clock.now()),
         )

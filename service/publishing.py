@@ -12,10 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mcu_core.report import AuditReport
+from service.attestation import PAGE, PLAN, POLICY, REPORT, SCORES, attest, audit_statement
+from service.bundle import PLAN_ENVELOPE, REPORT_ENVELOPE, attempt_member
 from service.domain.canonical import canonical_bytes
 from service.domain.entries import released, ticket_changed
 from service.domain.model import Model
-from service.domain.release import Release, card_key, pointer_key, report_key, weights_key
+from service.domain.release import Release, card_key, evidence_key, pointer_key, report_key, weights_key
 from service.domain.run import UnlearningRun, attempt_prefix
 from service.domain.ticket import TicketEvent, advance
 from service.errors import (
@@ -25,6 +27,7 @@ from service.errors import (
     PointerMovedError,
 )
 from service.ports import Change, Clock, ObjectStore, Store
+from service.signing import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +41,13 @@ class Publisher:
     """Makes the report's HTML."""
     forget_rows: Callable[[UnlearningRun], tuple[int, ...]]
     """Reads D_f of a run from its resolution."""
+    signer: Signer
 
     def publish(self, run: UnlearningRun, model: Model, actor: str) -> Release:
         """Publish a run's candidate; after any crash, calling it again finishes the work.
 
         1. The report must say ACCEPT of exactly the candidate's digest.
-        2. Weights, card and report are written create-only.
+        2. Weights, card, report and everything that the verdict rests on are written create-only.
         3. Release, forgotten rows and tickets are saved with their ledger entries.
         4. The pointer is moved.
 
@@ -106,9 +110,36 @@ class Publisher:
                 raise DigestMismatchError("the candidate is not the one that was audited")
             replace_orphan(self.objects, weights_key(release.lineage, release.number), path)
         replace_orphan(self.objects, card_key(release.lineage, release.number), canonical_bytes(_card(run, release)))
-        replace_orphan(self.objects, report_key(release.lineage, run.run_id, "json"), report_bytes)
-        html = self.render(AuditReport.model_validate_json(report_bytes))
-        replace_orphan(self.objects, report_key(release.lineage, run.run_id, "html"), html)
+        for name, content in self._evidence(run, release, report_bytes).items():
+            replace_orphan(self.objects, evidence_key(release.lineage, run.run_id, name), content)
+
+    def _evidence(self, run: UnlearningRun, release: Release, report_bytes: bytes) -> dict[str, bytes]:
+        """Return the members of the run's bundle: what anybody needs to recompute the verdict."""
+        report = AuditReport.model_validate_json(report_bytes)
+        page = self.render(report)
+        statement = audit_statement(report, page=page, attested_at=release.created_at)
+        prefix = attempt_prefix(run.run_id, run.epoch)
+        members = {name: self.objects.read(f"{prefix}/{name}") for name in (PLAN, PLAN_ENVELOPE, SCORES)}
+        members |= {
+            REPORT: report_bytes,
+            PAGE: page,
+            REPORT_ENVELOPE: attest(statement, self.signer),
+            POLICY: canonical_bytes(run.spec.policy.model_dump(mode="json")),
+        }
+        for attempt in run.attempts[:-1]:
+            folder = attempt_prefix(run.run_id, attempt.attempt)
+            members |= {
+                attempt_member(attempt.attempt, name): self.objects.read(f"{folder}/{name}")
+                for name in (PLAN, PLAN_ENVELOPE, REPORT, REPORT_ENVELOPE)
+            }
+        return members
+
+    def attest_attempt(self, run: UnlearningRun, report: AuditReport) -> None:
+        """Sign what the gate said of an attempt, whatever it was; harmless to repeat."""
+        key = f"{attempt_prefix(run.run_id, run.epoch)}/{REPORT_ENVELOPE}"
+        if self.objects.head(key) is None:
+            statement = audit_statement(report, page=None, attested_at=self.clock.now())
+            self.objects.create(key, attest(statement, self.signer))
 
     def _save(self, run: UnlearningRun, model: Model, release: Release, actor: str) -> None:
         now = release.created_at

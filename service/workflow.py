@@ -243,6 +243,7 @@ class Workflow:
             return self.fail(run, FailureKind.INPUT, "DIGEST_MISMATCH", mismatch)
         if run.report_digest is None or run.candidate_digest is None:
             raise RuntimeError(f"{run.run_id}: audited without digests")
+        self.publisher.attest_attempt(run, report)
         self.observer.candidate_audited(report)
         summary = AttemptSummary(
             attempt=run.epoch,

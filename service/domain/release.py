@@ -39,6 +39,11 @@ def pointer_key(lineage: str) -> str:
     return f"models/{lineage}/current.json"
 
 
+def evidence_key(lineage: str, run_id: str, name: str) -> str:
+    """Return where a part of a published run's evidence lies: members of a bundle, under their names there."""
+    return f"reports/{lineage}/{run_id}/{name}"
+
+
 def report_key(lineage: str, run_id: str, suffix: str) -> str:
     """Return where a run's published report lies, as `json` or `html`."""
-    return f"reports/{lineage}/{run_id}/report.{suffix}"
+    return evidence_key(lineage, run_id, f"report.{suffix}")
