@@ -12,8 +12,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mcu_core.report import AuditReport
-from service.attestation import PAGE, PLAN, POLICY, REPORT, SCORES, attest, audit_statement
-from service.bundle import PLAN_ENVELOPE, REPORT_ENVELOPE, attempt_member
+from service.attestation import (
+    PAGE,
+    PLAN,
+    PLAN_ENVELOPE,
+    POLICY,
+    REPORT,
+    REPORT_ENVELOPE,
+    SCORES,
+    attest,
+    audit_statement,
+)
+from service.bundle import attempt_member
 from service.domain.canonical import canonical_bytes
 from service.domain.entries import released, ticket_changed
 from service.domain.model import Model
