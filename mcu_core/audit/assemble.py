@@ -1,11 +1,9 @@
 """Everything that is measured of one attempt, put together for the gate."""
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -14,6 +12,8 @@ from torch import Tensor
 
 from mcu_core import checkpoint
 from mcu_core.audit.accuracy import alignment, label_probability, right_answers
+from mcu_core.audit.answers import unsealed
+from mcu_core.audit.facts import NOTHING_EXCLUDED, Excluded, environment, weight_change
 from mcu_core.audit.membership import label_logit, svc_attack
 from mcu_core.audit.statistics import auc, both_tails, rate, utility_loss
 from mcu_core.config import AuditConfig, UnlearningConfig
@@ -21,27 +21,16 @@ from mcu_core.data import match_classes, subsample
 from mcu_core.errors import DataError
 from mcu_core.images import SealedSamples
 from mcu_core.inference import logits
-from mcu_core.params import changed_count, element_count, norm, subtract
 from mcu_core.report import (
     Counts,
-    Environment,
     Estimate,
     Measurements,
     ModelMeasurements,
     ModelName,
     References,
-    WeightChange,
 )
-from mcu_core.runtime import Runtime, processor_name, runtime_of, stream
-from mcu_core.types import Outcome, Params, Phase, Problem, Progress, ProgressUpdate, State, ignore_progress
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Excluded:
-    """Samples of the train split that this run neither forgets nor keeps."""
-
-    forgotten_before: int = 0
-    held: int = 0
+from mcu_core.runtime import Runtime, runtime_of, stream
+from mcu_core.types import Outcome, Phase, Problem, Progress, ProgressUpdate, State, ignore_progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,7 +89,7 @@ def measure(
     seed: int,
     *,
     tail_level: float,
-    excluded: Excluded = Excluded(),
+    excluded: Excluded = NOTHING_EXCLUDED,
     progress: Progress = ignore_progress,
 ) -> Measurements:
     """Measure original, pre-unlearned model and candidate on the same data.
@@ -144,11 +133,6 @@ def measure(
         seconds={**outcome.seconds, Phase.AUDIT.value: time.perf_counter() - started},
         environment=environment(runtime_of(problem, config)),
     )
-
-
-def unsealed(runtime: Runtime, sealed: SealedSamples) -> Runtime:
-    """Return the same runtime over samples that the audit alone may read."""
-    return replace(runtime, reader=replace(runtime.reader, data=sealed.open()))
 
 
 def _rows(problem: Problem, sealed: SealedSamples, config: AuditConfig, seed: int) -> _Rows:
@@ -233,29 +217,6 @@ def _measure(
 
 def _share(flags: NDArray[np.bool_], *, confidence: float) -> Estimate:
     return rate(int(flags.sum()), len(flags), confidence=confidence)
-
-
-def weight_change(original: Params, candidate: Params) -> WeightChange:
-    """Return how far the parameters moved; buffers do not count."""
-    moved = {name: tensor.to(original[name].device) for name, tensor in candidate.items()}
-    return WeightChange(
-        changed_elements=changed_count(original, moved),
-        total_elements=element_count(original),
-        relative_l2=norm(subtract(moved, original)) / max(norm(original), np.finfo(np.float64).tiny),
-    )
-
-
-def environment(runtime: Runtime) -> Environment:
-    """Return what computes: versions, device, processor, threads and the arithmetic of training."""
-    packages = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")
-    device = runtime.device
-    return Environment(
-        versions={"python": platform.python_version(), **{package: version(package) for package in packages}},
-        device=str(device),
-        processor=processor_name(device),
-        threads=torch.get_num_threads(),
-        precision=str(runtime.dtype).removeprefix("torch."),
-    )
 
 
 def _counts(problem: Problem, sealed: SealedSamples, rows: _Rows, excluded: Excluded) -> Counts:

@@ -15,6 +15,7 @@ import torch
 
 from mcu_core import checkpoint, models, pipeline
 from mcu_core.audit import assemble
+from mcu_core.audit.facts import Excluded
 from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
 from mcu_core.gate import judge
@@ -179,7 +180,7 @@ def _attempt(
         spec.config,
         spec.seed,
         tail_level=spec.policy.tail_level,
-        excluded=assemble.Excluded(forgotten_before=len(resolution.forgotten_before), held=len(resolution.held)),
+        excluded=Excluded(forgotten_before=len(resolution.forgotten_before), held=len(resolution.held)),
         progress=notes.training,
     )
     # 5. Judge

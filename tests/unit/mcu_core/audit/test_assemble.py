@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mcu_core import checkpoint
-from mcu_core.audit.assemble import Excluded, measure
+from mcu_core.audit.assemble import measure
+from mcu_core.audit.facts import Excluded
 from mcu_core.config import Precision
 from mcu_core.errors import DataError
 from mcu_core.gate import GatePolicy, judge
