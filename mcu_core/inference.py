@@ -208,6 +208,11 @@ def reestimate_buffers(
     return fresh
 
 
+def batchnorm_buffers(runtime: Runtime) -> set[str]:
+    """Return the names of the buffers that `reestimate_buffers` estimates; none where the model has no BatchNorm."""
+    return _cumulate(runtime.network())
+
+
 def _cumulate(network: nn.Module) -> set[str]:
     """Let all BatchNorm modules average cumulatively; return the names of their buffers."""
     estimated: set[str] = set()

@@ -205,6 +205,7 @@ class Workflow:
             epoch=run.epoch,
             rung_index=run.rung_index,
             plan=plan,
+            tickets=len(run.ticket_ids),
             pathway_epoch=run.pathway_epoch,
             previous_attempts=run.attempts,
             split_key=self.key.split_key(run.spec.manifest_digest),

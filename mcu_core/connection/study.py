@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from mcu_core import checkpoint
-from mcu_core.audit.assemble import environment
+from mcu_core.audit.facts import environment
 from mcu_core.config import ConnectionConfig
 from mcu_core.connection.barrier import deviation
 from mcu_core.connection.between import Line, fit_between

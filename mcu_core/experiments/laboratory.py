@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mcu_core import checkpoint, models
-from mcu_core.audit.assemble import environment
+from mcu_core.audit.facts import environment
 from mcu_core.config import ReferenceFamilyConfig
 from mcu_core.errors import ConfigurationError, DivergedError, NoEffectError
 from mcu_core.experiments.cells import (

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mcu_core import checkpoint, models
-from mcu_core.audit.assemble import environment
+from mcu_core.audit.facts import environment
 from mcu_core.audit.statistics import auc, both_tails
 from mcu_core.config import PointPolicy, SelectionConfig
 from mcu_core.connectivity import sweep as path_sweep

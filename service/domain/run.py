@@ -92,6 +92,8 @@ class WorkOrder(_Document):
     rung_index: Annotated[int, Field(ge=0)]
     plan: AuditPlan
     """Of the audit, signed before this order was given."""
+    tickets: Annotated[int, Field(ge=1)]
+    """How many requests the run answers."""
     pathway_epoch: int | None
     """Attempt whose pathway an `another_point` rung uses."""
     previous_attempts: tuple[AttemptSummary, ...]

@@ -14,17 +14,17 @@ import structlog
 import torch
 
 from mcu_core import checkpoint, models, pipeline
+from mcu_core.audit.facts import Excluded
 from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
 from mcu_core.heldout import split_heldout
-from mcu_core.images import SealedSamples, seal
+from mcu_core.images import seal
 from mcu_core.parallel import joined, leave
-from mcu_core.report import AuditReport, Deletion, Subjects
+from mcu_core.report import AuditReport, Role
 from mcu_core.runtime import runtime_of
 from mcu_core.types import Outcome as CoreOutcome
 from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate
 from service import resolution_file
-from service.domain.canonical import canonical_bytes
 from service.domain.release import weights_key
 from service.domain.resolution import Resolution
 from service.domain.run import (
@@ -38,6 +38,7 @@ from service.domain.run import (
 from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
+from service.worker.auditing import AuditedSamples, report_on, run_seed, score_candidate, start_of_run
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
 
@@ -45,14 +46,6 @@ PROGRESS_SECONDS = 0.5
 """Shortest time between two notes of progress."""
 BASELINE_TOLERANCE = 0.01
 """Measured train accuracy may differ from the registered one by this; more means other data or other preprocessing."""
-LIMITATIONS = (
-    (
-        "Approximate unlearning is not retraining: passing means that the attacks listed here find no more trace than "
-        "allowed, not that no trace exists."
-    ),
-    "The audit looks at the deleted set as a whole; it makes no statement about a single sample.",
-    "Only this model was audited, not copies, derived models, caches or logs.",
-)
 
 _log = structlog.get_logger()
 
@@ -65,8 +58,8 @@ def work(
     1. Read the order, the rows, the manifest and the base model, all checked against their digests.
     2. Decode the samples that the run may read.
     3. Unlearn, and store the candidate.
-    4. Read the candidate back and measure what was stored.
-    5. Judge, and write the report.
+    4. Read the candidate back, score what was stored, and store the scores.
+    5. Compute the evidence from the scores, judge, and write the report.
     6. Write the outcome: only now does the attempt count.
 
     Started by `torchrun --nproc-per-node N -m service work ORDER`, N processes do step 3 together. The first one alone
@@ -133,7 +126,7 @@ def _attempt(
     rank: int,
 ) -> Outcome | None:
     """Return how it ended; `None` on a rank that only helped to unlearn."""
-    spec = order.spec
+    spec, started_at = order.spec, start_of_run(order)
     if spec.run_id != order.run_id:
         raise PermanentError("the order's specification is not the run's")
     # 1. Inputs
@@ -152,14 +145,14 @@ def _attempt(
         threads=threads,
         progress=notes.decoding,
     )
-    problem, sealed = pose(order, resolution, samples, base)
+    problem, audited = pose(order, resolution, samples, base)
     _require_baseline(order, problem)
     # 3. Unlearn
     outcome = pipeline.run(
         problem,
         order.rung,
         spec.config,
-        spec.seed + order.rung_index,
+        run_seed(order),
         previous=_previous_pathway(order, objects, problem),
         progress=notes.training,
     )
@@ -168,28 +161,22 @@ def _attempt(
         return None
     candidate = objects.create(f"{order.prefix}/candidate.safetensors", checkpoint.to_bytes(outcome.candidate.state))
     _store_pathway(order, objects, outcome)
-    # 4. Measure what was stored
+    # 4. Score what was stored
     stored = checkpoint.load(objects.read(candidate.key), problem.model, expected_digest=candidate.sha256)
-    measurements = assemble.measure(
-        problem,
-        sealed,
-        outcome.with_candidate(stored),
-        spec.config,
-        spec.seed,
-        tail_level=spec.policy.tail_level,
-        excluded=assemble.Excluded(forgotten_before=len(resolution.forgotten_before), held=len(resolution.held)),
-        progress=notes.training,
+    scores = score_candidate(
+        order, problem, audited, outcome.with_candidate(stored), started_at=started_at, progress=notes.training
     )
+    kept = objects.create(f"{order.prefix}/scores.parquet", scores)
     # 5. Judge
-    report = _report(order, name_original(measurements, spec.base_model_digest), candidate.sha256)
-    written = objects.create(f"{order.prefix}/report.json", report_bytes(report))
+    report = report_on(order, scores, candidate.sha256)
+    written = objects.create(f"{order.prefix}/report.json", report.to_bytes())
     # 6. Outcome
-    return Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256)
+    return Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256, scores_digest=kept.sha256)
 
 
 def pose(
     order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base: bytes
-) -> tuple[Problem, SealedSamples]:
+) -> tuple[Problem, AuditedSamples]:
     """Return the unlearning problem of an order and, apart from it, the samples that only the audit may see.
 
     Raises:
@@ -219,52 +206,13 @@ def pose(
         validation=heldout_positions[heldout.validation],
         test=heldout_positions[heldout.test],
     )
-    return problem, sealed
-
-
-def name_original(measurements: Measurements, digest: str) -> Measurements:
-    """Return measurements whose first row carries the digest of the original's file.
-
-    The core names a state by the bytes that it would write; a registered file may hold the same tensors in another
-    order or with metadata. That the rows are about this file was checked when it was loaded.
-    """
-    original = measurements.original.model_copy(update={"digest": digest})
-    return measurements.model_copy(update={"models": (original, *measurements.models[1:])})
+    excluded = Excluded(forgotten_before=len(resolution.forgotten_before), held=len(resolution.held))
+    return problem, AuditedSamples(sealed=sealed, excluded=excluded)
 
 
 def compute_device() -> torch.device:
     """Return the device that computes: the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def report_bytes(report: AuditReport) -> bytes:
-    """Return a report's canonical JSON."""
-    return canonical_bytes(report.model_dump(mode="json"))
-
-
-def _report(order: WorkOrder, measurements: Measurements, candidate_digest: str) -> AuditReport:
-    spec = order.spec
-    return AuditReport(
-        subjects=Subjects(
-            run_id=order.run_id,
-            lineage=spec.lineage,
-            base_model=spec.base_model_digest,
-            candidate=candidate_digest,
-            manifest=spec.manifest_digest,
-            resolution=spec.resolution_digest,
-            policy=spec.policy.digest,
-            spec=spec.digest,
-        ),
-        attempt=order.epoch,
-        rung=order.rung_index,
-        rung_kind=order.rung.kind,
-        seed=spec.seed,
-        config=spec.config,
-        measurements=measurements,
-        judgement=judge(measurements, spec.policy, attempt=order.audits_before),
-        previous_attempts=order.previous_attempts,
-        limitations=LIMITATIONS,
-    )
 
 
 def _store_pathway(order: WorkOrder, objects: ObjectStore, outcome: CoreOutcome) -> None:
@@ -289,17 +237,17 @@ def _previous_pathway(order: WorkOrder, objects: ObjectStore, problem: Problem) 
         )
         for attempt in order.previous_attempts
     }
-    found = reports[order.pathway_epoch].measurements
+    found = reports[order.pathway_epoch].evidence.facts
     if found.pathway is None:
         raise PermanentError("the report of the earlier attempt tells nothing of its pathway")
-    paths = (report.measurements.pathway for report in reports.values())
+    paths = (report.evidence.facts.pathway for report in reports.values())
     return PreviousPathway(
-        name=found.candidate.name,
-        pre_unlearning=found.models[1].name,
+        name=found.names[Role.CANDIDATE],
+        pre_unlearning=found.names[Role.PRE_UNLEARNED],
         pathway=pathway,
         report=found.pathway,
         tried=tuple(path.chosen_t for path in paths if path is not None),
-        seconds=found.seconds,
+        seconds=found.phase_seconds,
     )
 
 

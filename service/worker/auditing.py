@@ -1,0 +1,129 @@
+"""The audit of one attempt: SCORE by torch, then STATS and GATE from what SCORE wrote, as any verifier repeats them."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mcu_core.audit.answers import Family
+from mcu_core.audit.batchnorm import batchnorm_rows
+from mcu_core.audit.facts import Excluded
+from mcu_core.audit.rows import CanaryRows
+from mcu_core.audit.score import Origin, score
+from mcu_core.images import SealedSamples
+from mcu_core.judging.decide import decide
+from mcu_core.report import AuditReport, Deletion, Evidence, Subjects
+from mcu_core.statistics.assemble import evidence_of
+from mcu_core.statistics.scores import from_parquet, to_parquet
+from mcu_core.types import Outcome, Problem, Progress, ignore_progress
+from service.domain.run import WorkOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AuditedSamples:
+    """What the audit reads and the unlearning does not."""
+
+    sealed: SealedSamples
+    canaries: CanaryRows | None = None
+    forgotten_before: Tensor | None = None
+    """int64 `[k]`, positions of a sample of what earlier releases forgot."""
+    subjects: Tensor | None = None
+    """int64 `[N]`, equal for the samples of one person."""
+    excluded: Excluded = Excluded()
+
+
+def run_seed(order: WorkOrder) -> int:
+    """Return the seed of an attempt's unlearning: each rung has its own."""
+    return order.spec.seed + order.rung_index
+
+
+def score_candidate(
+    order: WorkOrder,
+    problem: Problem,
+    samples: AuditedSamples,
+    outcome: Outcome,
+    *,
+    started_at: int,
+    references: Sequence[Family] = (),
+    progress: Progress = ignore_progress,
+) -> bytes:
+    """Return `scores.parquet` of an attempt.
+
+    Args:
+        order: with the plan.
+        problem: as the run could read it.
+        samples: what the audit alone reads.
+        outcome: its candidate as it was read back.
+        started_at: of the run, microseconds since 1970-01-01 UTC.
+        references: the family that the plan names.
+        progress: told after every batch.
+
+    Raises:
+        ConfigurationError, DataError, DivergedError: as `mcu_core.audit.score`.
+    """
+    table = score(
+        problem,
+        samples.sealed,
+        outcome,
+        order.plan,
+        config=order.spec.config,
+        origin=Origin(
+            started_at=started_at,
+            original_digest=order.spec.base_model_digest,
+            batchnorm_rows=batchnorm_rows(problem, order.rung, run_seed(order)),
+            excluded=samples.excluded,
+        ),
+        references=references,
+        canaries=samples.canaries,
+        forgotten_before=samples.forgotten_before,
+        subjects=samples.subjects,
+        progress=progress,
+    )
+    return to_parquet(table)
+
+
+def report_on(order: WorkOrder, scores: bytes, candidate_digest: str) -> AuditReport:
+    """Compute the evidence from the scores, decide, and put the report together.
+
+    Args:
+        order: with plan, policy and what was attempted before.
+        scores: `scores.parquet` as it was stored.
+        candidate_digest: of the stored candidate.
+    """
+    spec, plan = order.spec, order.plan
+    evidence: Evidence = evidence_of(from_parquet(scores), plan)
+    return AuditReport(
+        subjects=Subjects(
+            run_id=order.run_id,
+            lineage=spec.lineage,
+            base_model=spec.base_model_digest,
+            candidate=candidate_digest,
+            manifest=spec.manifest_digest,
+            resolution=spec.resolution_digest,
+            policy=spec.policy.digest,
+            spec=spec.digest,
+            plan=plan.digest,
+            scores=hashlib.sha256(scores).hexdigest(),
+        ),
+        deletion=Deletion(tickets=order.tickets, samples=spec.forget_count, root=plan.forget_root),
+        attempt=order.epoch,
+        rung=order.rung_index,
+        rung_kind=order.rung.kind,
+        seed=spec.seed,
+        config=spec.config,
+        policy_version=spec.policy.version,
+        plan=plan,
+        evidence=evidence,
+        judgement=decide(evidence, plan, spec.policy),
+        previous_attempts=order.previous_attempts,
+    )
+
+
+def start_of_run(order: WorkOrder) -> int:
+    """Return when the run began, microseconds since 1970-01-01 UTC.
+
+    The order holds the signed plan, so the run began after it, however much this machine's clock is behind.
+    """
+    return max(time.time_ns() // 1_000, order.plan.created_at + 1)
