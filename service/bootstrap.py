@@ -30,8 +30,8 @@ from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError, ServiceRunningError
 from service.intake import Intake
 from service.pixel_files import PixelCache
-from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.planning import Planner
+from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.publishing import Publisher
 from service.reconciler import Reconciler
 from service.registration import Registry
@@ -141,7 +141,6 @@ def build_workflow(
     metrics: Metrics,
 ) -> Workflow:
     """Build what moves tickets and runs."""
-
     signer = load_signer(settings)
 
     def forget_rows(run: UnlearningRun) -> tuple[int, ...]:

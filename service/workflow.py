@@ -43,6 +43,7 @@ from service.errors import (
     PointerMovedError,
     StaleVersionError,
 )
+from service.planning import Planner
 from service.ports import (
     Change,
     Clock,
@@ -54,7 +55,6 @@ from service.ports import (
     RunObserver,
     Store,
 )
-from service.planning import Planner
 from service.publishing import Publisher, point_to, read_report
 
 D = TypeVar("D", bound=BaseModel)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from mcu_core.gate import GatePolicy, judge
+
 from mcu_core.report import (
     AlignmentGaps,
     AucEstimate,

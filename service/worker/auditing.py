@@ -5,17 +5,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcu_core.statistics.assemble import evidence_of
 from torch import Tensor
 
 from mcu_core.audit.answers import Family
 from mcu_core.audit.batchnorm import batchnorm_rows
-from mcu_core.audit.facts import Excluded
+from mcu_core.audit.facts import NOTHING_EXCLUDED, Excluded
 from mcu_core.audit.rows import CanaryRows
 from mcu_core.audit.score import Origin, score
 from mcu_core.images import SealedSamples
 from mcu_core.judging.decide import decide
 from mcu_core.report import AuditReport, Deletion, Evidence, Subjects
-from mcu_core.statistics.assemble import evidence_of
 from mcu_core.statistics.scores import from_parquet, to_parquet
 from mcu_core.types import Outcome, Problem, Progress, ignore_progress
 from service.domain.run import WorkOrder
@@ -31,7 +31,7 @@ class AuditedSamples:
     """int64 `[k]`, positions of a sample of what earlier releases forgot."""
     subjects: Tensor | None = None
     """int64 `[N]`, equal for the samples of one person."""
-    excluded: Excluded = Excluded()
+    excluded: Excluded = NOTHING_EXCLUDED
 
 
 def run_seed(order: WorkOrder) -> int:

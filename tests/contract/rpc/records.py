@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from mcu_core.config import ArchitectureConfig, RetrainConfig, TrainConfig, UnlearningConfig, default_ladder
 from mcu_core.gate import GatePolicy
+
+from mcu_core.config import ArchitectureConfig, RetrainConfig, TrainConfig, UnlearningConfig, default_ladder
 from mcu_core.report import AttemptSummary, Verdict
 from service.domain.manifest import Manifest
 from service.domain.model import Model

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mcu_core.audit.assemble import measure
 
 from mcu_core import checkpoint, pipeline
-from mcu_core.audit.assemble import measure
 from mcu_core.config import (
     AnotherPointRung,
     AscentConfig,
