@@ -19,14 +19,13 @@ def image_statistics(data: Images, rows: Tensor, *, batch: int) -> Floats:
 
     Args:
         data: samples.
-        rows: int64 `[N]`.
+        rows: int64 `[N]`, at least one.
         batch: images in memory at once.
 
     Returns:
         float64 `[N, 5]`.
     """
-    parts = [_statistics(data.pixels(chunk)) for chunk in torch.split(rows, batch)]
-    return np.concatenate(parts) if parts else np.empty((0, 5))
+    return np.concatenate([_statistics(data.pixels(chunk)) for chunk in torch.split(rows, batch)])
 
 
 def _statistics(pixels: Tensor) -> Floats:
