@@ -41,4 +41,9 @@ def pointer_key(lineage: str) -> str:
 
 def report_key(lineage: str, run_id: str, suffix: str) -> str:
     """Return where a run's published report lies, as `json` or `html`."""
-    return f"reports/{lineage}/{run_id}/report.{suffix}"
+    return evidence_key(lineage, run_id, f"report.{suffix}")
+
+
+def evidence_key(lineage: str, run_id: str, member: str) -> str:
+    """Return where a member of a published run's bundle lies, such as `plan.dsse.json` or `attempts/0001/plan.json`."""
+    return f"reports/{lineage}/{run_id}/{member}"
