@@ -77,8 +77,9 @@ def make_check(name: CheckName, level: int, check: Callable[[], str]) -> CheckRe
         return CheckResult(name=name, level=level, outcome=Outcome.PASSED, text=check())
     except CheckFailedError as failure:
         text = str(failure)
-        sentence = f"{text[0].upper()}{text[1:]}."
-        return CheckResult(name=name, level=level, outcome=Outcome.FAILED, text=sentence)
+        first = text.split()[0]
+        sentence = text if "." in first else text[0].upper() + text[1:]  # a member's name is written as it is
+        return CheckResult(name=name, level=level, outcome=Outcome.FAILED, text=f"{sentence}.")
     except NotAskedError as nothing:
         return CheckResult(name=name, level=level, outcome=Outcome.NOT_ASKED, text=str(nothing))
 
