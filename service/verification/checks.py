@@ -77,7 +77,7 @@ def make_check(name: CheckName, level: int, check: Callable[[], str]) -> CheckRe
         return CheckResult(name=name, level=level, outcome=Outcome.PASSED, text=check())
     except CheckFailedError as failure:
         text = str(failure)
-        first = text.split()[0]
+        first = text.split(maxsplit=1)[0]
         sentence = text if "." in first else text[0].upper() + text[1:]  # a member's name is written as it is
         return CheckResult(name=name, level=level, outcome=Outcome.FAILED, text=f"{sentence}.")
     except NotAskedError as nothing:
