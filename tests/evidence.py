@@ -7,6 +7,7 @@ audit without canaries.
 from collections.abc import Mapping
 
 from mcu_core.config import UnlearningConfig, default_ladder
+from mcu_core.judging.decide import decide
 from mcu_core.judging.policy import AuditPolicy
 from mcu_core.report.document import AttemptSummary, AuditReport, Deletion, Subjects
 from mcu_core.report.evidence import (
@@ -21,7 +22,7 @@ from mcu_core.report.evidence import (
     Result,
     Role,
 )
-from mcu_core.report.judgement import Claim, Finding, Judgement, ReasonCode, Stage, Verdict
+from mcu_core.report.judgement import Claim, Judgement, ReasonCode, Verdict
 from mcu_core.report.parts import (
     Counts,
     Environment,
@@ -227,6 +228,7 @@ def a_report(
     plan: AuditPlan | None = None,
     evidence: Evidence | None = None,
     *,
+    policy: AuditPolicy = POLICY,
     judgement: Judgement | None = None,
     previous_attempts: tuple[AttemptSummary, ...] = (),
 ) -> AuditReport:
@@ -252,12 +254,17 @@ def a_report(
         rung_kind=("mcu", "another_point", "retrain")[min(plan.rung, 2)],
         seed=plan.seed,
         config=UnlearningConfig(ladder=default_ladder(None)),
-        policy_version=POLICY.version,
+        policy_version=policy.version,
         plan=plan,
         evidence=evidence,
-        judgement=judgement or _stub(evidence),
+        judgement=judgement or decide(evidence, plan, policy),
         previous_attempts=previous_attempts,
     )
+
+
+def reason_codes(judgement: Judgement) -> list[ReasonCode | None]:
+    """Return the codes of the findings that decided."""
+    return [reason.code for reason in judgement.reasons]
 
 
 def an_attempt_before(attempt: int = 1, *, verdict: Verdict = Verdict.REJECT) -> AttemptSummary:
@@ -270,28 +277,4 @@ def an_attempt_before(attempt: int = 1, *, verdict: Verdict = Verdict.REJECT) ->
         claim=Claim.NOTHING,
         plan_digest="6" * 64,
         report_digest="7" * 64,
-    )
-
-
-def _stub(evidence: Evidence) -> Judgement:
-    found = Finding(
-        check="equivalence",
-        stage=Stage.ACCEPT,
-        passed=True,
-        code=ReasonCode.EQUIVALENT,
-        text="The AUC lies within 0.050 of one half.",
-        statistic=evidence.primary[0].value,
-        threshold=0.05,
-        p_value=0.0001,
-    )
-    return Judgement(
-        verdict=Verdict.ACCEPT_POWERED,
-        claim=Claim.EQUIVALENT_WITHIN,
-        claim_margin=0.05,
-        reasons=(found,),
-        findings=(found,),
-        alpha=POLICY.alpha,
-        margin=0.05,
-        positive_control_power=1.0,
-        limitations=("Approximate unlearning is not retraining.",),
     )

@@ -34,7 +34,8 @@ class AuditPolicy(Setting):
     """The same as a share of the original's own excess over .5: an absolute margin alone would pass an original whose
     AUC is .58. The smallest of the three is in effect."""
     least_power: Annotated[float, Field(gt=0.5, lt=1.0)]
-    """Chance of showing equivalence that an audit must have had; below it, only canaries can carry an acceptance."""
+    """Chance of showing equivalence below which an audit counts as small: canaries may then carry an acceptance where
+    equivalence is not shown. An audit that had more and did not show it gets no help from canaries."""
     canary_margin_share: Fraction
     """Share of the original's excess on the canaries that the candidate's interval must stay within."""
     test_accuracy_loss_margin: Fraction

@@ -98,7 +98,9 @@ class Finding(Part):
     """One sentence for a person."""
     statistic: float | None = None
     threshold: float | None = None
+    """What the statistic must not pass, or, where only a p-value decides, the level that it is compared with."""
     p_value: float | None = None
+    """Adjusted where several tests are one family."""
 
 
 class Judgement(Part):
