@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, connect, manifests, models, serving, tickets
+from service.cli import bench, connect, evidence, manifests, models, serving, tickets
 from service.demo import demo
 
 app = typer.Typer(
@@ -21,6 +21,11 @@ app.command()(tickets.get)
 app.command("list")(tickets.list_tickets)
 app.command()(tickets.cancel)
 app.command()(tickets.report)
+app.command()(tickets.receipt)
+app.command()(evidence.bundle)
+app.command()(evidence.verify)
+app.command("verify-receipt")(evidence.verify_receipt)
+app.add_typer(evidence.keys, name="keys")
 app.command()(bench.bench)
 app.command()(connect.connect)
 app.command()(connect.connect_study)

@@ -164,23 +164,27 @@ def audit_statement(report: AuditReport, *, page: bytes | None, attested_at: dat
     }
     if page is not None:
         digests[PAGE] = hashlib.sha256(page).hexdigest()
-    return AuditStatement(
-        subject=_subjects(digests),
-        predicate=AuditPredicate(
-            run_id=about.run_id,
-            lineage=about.lineage,
-            attempt=report.attempt,
-            verdict=report.judgement.verdict,
-            claim=report.judgement.claim,
-            claim_margin=report.judgement.claim_margin,
-            plan=about.plan,
-            policy=about.policy,
-            policy_version=report.policy_version,
-            base_model=about.base_model,
-            manifest=about.manifest,
-            started_at=report.evidence.facts.started_at,
-            attested_at=microseconds(attested_at),
-        ),
+    predicate = audit_predicate(report, attested_at=microseconds(attested_at))
+    return AuditStatement(subject=_subjects(digests), predicate=predicate)
+
+
+def audit_predicate(report: AuditReport, *, attested_at: int) -> AuditPredicate:
+    """Return what is stated of a report, signed at that many microseconds since 1970-01-01 UTC."""
+    about, judgement = report.subjects, report.judgement
+    return AuditPredicate(
+        run_id=about.run_id,
+        lineage=about.lineage,
+        attempt=report.attempt,
+        verdict=judgement.verdict,
+        claim=judgement.claim,
+        claim_margin=judgement.claim_margin,
+        plan=about.plan,
+        policy=about.policy,
+        policy_version=report.policy_version,
+        base_model=about.base_model,
+        manifest=about.manifest,
+        started_at=report.evidence.facts.started_at,
+        attested_at=attested_at,
     )
 
 

@@ -33,6 +33,7 @@ from service.pixel_files import PixelCache
 from service.planning import Planner
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.publishing import Publisher
+from service.receipts import ReceiptOffice
 from service.reconciler import Reconciler
 from service.registration import Registry
 from service.rpc.server import RpcServer, build_server
@@ -93,6 +94,7 @@ def build_service(settings: Settings) -> Service:
     Raises:
         ServiceRunningError: another service works on this data directory.
         InvalidRequestError: the policy file or the commitment key cannot be used.
+        SignatureError: the signing key cannot be used.
         StoreUnavailableError: the database cannot be reached.
         UnsafeObjectStoreError: the object store ignores conditional writes.
         CannotListenError: the address cannot be listened on.
@@ -118,6 +120,7 @@ def build_service(settings: Settings) -> Service:
         clock=clock,
         key=key,
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
+        receipts=ReceiptOffice(store=store, manifests=manifests, clock=clock, key=key, signer=load_signer(settings)),
         render=report_page.render,
     )
     return Service(

@@ -39,6 +39,7 @@ from service.ports import (
     Store,
     TicketQuery,
 )
+from service.receipts import ReceiptOffice
 from service.registration import Registry
 
 CANCELLABLE_STATES = frozenset(
@@ -57,6 +58,7 @@ class Intake:
     clock: Clock
     key: CommitmentKey
     registry: Registry
+    receipts: ReceiptOffice
     render: Callable[[AuditReport], bytes]
     """Makes a report's HTML."""
 
@@ -134,6 +136,14 @@ class Intake:
         if ticket is None or ticket.tenant != tenant:
             raise UnknownTicketError("no ticket has this id", ticket_id=ticket_id)
         return ticket
+
+    def get_receipt(self, ticket_id: str, *, tenant: str) -> bytes:
+        """Return the signed receipt of a ticket of this tenant; see `ReceiptOffice.envelope`.
+
+        Raises:
+            UnknownTicketError: there is none.
+        """
+        return self.receipts.envelope(self.get_ticket(ticket_id, tenant=tenant))
 
     def list_tickets(self, query: TicketQuery) -> Sequence[Ticket]:
         """Return tickets, newest first."""

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from mcu_core.report import AuditReport
 from service import report_html, resolution_file
-from service.adapters.memory import FrozenClock, InProcessJobRunner, MemoryObjectStore
+from service.adapters.memory import FrozenClock, InProcessJobRunner, MemoryObjectStore, MemorySigner
 from service.adapters.memory_store import MemoryStore
 from service.adapters.weights_header import check_weights
 from service.batching import Batcher
@@ -27,6 +27,7 @@ from service.domain.ticket import Ticket, TicketState
 from service.intake import Intake
 from service.ports import DecodedPixels, JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
 from service.publishing import Publisher
+from service.receipts import ReceiptOffice
 from service.reconciler import Reconciler
 from service.registration import Registry
 from service.workflow import Workflow
@@ -36,6 +37,7 @@ from tests.memory_manifests import MemoryManifestSource
 from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
 
 KEY = CommitmentKey(bytes(range(32)))
+SIGNER = MemorySigner(b"s" * 32)
 ACTOR = "alice"
 WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.zeros(3, np.float32)})
 ATTEMPT_FAILURES = 3
@@ -142,6 +144,7 @@ class World:
             clock=self.clock,
             key=KEY,
             registry=registry,
+            receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
             render=report_html.render,
         )
         workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)

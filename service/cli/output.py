@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,6 +86,19 @@ def _tell(message: str, reason: str, details: dict[str, str], *, as_json: bool) 
         for name, value in details.items():
             err_console.print(f"  {name}: {value}", markup=False, highlight=False)
     raise typer.Exit(EXIT_ERROR)
+
+
+def write_output(content: bytes, output: Path | None) -> None:
+    """Write a document to a file, or to standard output where none is given."""
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        err_console.print(f"[bold red]Error[/]: {output} cannot be written: {error.strerror}")
+        raise typer.Exit(EXIT_ERROR) from error
+    err_console.print(f"Written to {output}")
 
 
 def print_json(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Commands about tickets: submit, watch, get, list, cancel, report."""
+"""Commands about tickets: submit, watch, get, list, cancel, report, receipt."""
 
 import sys
 import uuid
@@ -22,6 +22,7 @@ from service.cli.output import (
     print_fields,
     print_json,
     told_errors,
+    write_output,
 )
 from service.client import Client, connect
 from service.domain.deadline import Regime
@@ -158,15 +159,23 @@ def report(
             run_id=run_id, format=model_pb.ReportFormat.Value(f"REPORT_FORMAT_{report_format.name}")
         )
         content = client.models.GetReport(request, timeout=CALL_SECONDS).content
-    if output is None:
-        sys.stdout.buffer.write(content)
-        return
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        err_console.print(f"[bold red]Error[/]: {output} cannot be written: {error.strerror}")
-        raise typer.Exit(EXIT_ERROR) from error
-    err_console.print(f"Written to {output}")
+    write_output(content, output)
+
+
+def receipt(
+    ticket_id: Annotated[str, typer.Argument(help="The ticket.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else standard output.")] = None,
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Fetch the signed receipt of a ticket: what was asked and, once it is forgotten, the proof that it was.
+
+    It names no sample; who guesses an id can test it with a receipt, so keep it as you keep the ids. Check it with
+    `unlearn verify-receipt`.
+    """
+    with told_errors(as_json=False), connect(address) as client:
+        request = deletion_pb.GetReceiptRequest(ticket_id=ticket_id)
+        content = client.deletion.GetReceipt(request, timeout=SUBMIT_SECONDS).envelope
+    write_output(content, output)
 
 
 def state_name(ticket: ticket_pb.Ticket) -> str:

@@ -29,6 +29,10 @@ class Application(Protocol):
         """Return a ticket."""
         ...
 
+    def get_receipt(self, ticket_id: str, *, tenant: str) -> bytes:
+        """Return the signed receipt of a ticket, a DSSE envelope."""
+        ...
+
     def list_tickets(self, query: TicketQuery) -> Sequence[Ticket]:
         """Return tickets, newest first."""
         ...

@@ -9,6 +9,8 @@ from service.domain.ticket import Ticket, TicketState
 from service.pb.unlearning.v1.deletion_service_pb2 import (
     CancelTicketRequest,
     CancelTicketResponse,
+    GetReceiptRequest,
+    GetReceiptResponse,
     GetTicketRequest,
     GetTicketResponse,
     ListTicketsRequest,
@@ -94,6 +96,12 @@ class DeletionServicer(DeletionServiceServicer):
             ticket_id, tenant=caller.tenant, actor=caller.actor, expected_version=expected_version
         )
         return CancelTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
+
+    def GetReceipt(self, request: GetReceiptRequest, context: grpc.ServicerContext) -> GetReceiptResponse:
+        """Return the signed receipt of a ticket."""
+        ticket_id = requests.ticket_id(request)
+        envelope = self._application.get_receipt(ticket_id, tenant=current_identity().tenant)
+        return GetReceiptResponse(envelope=envelope)
 
     def _progress(self, ticket: Ticket) -> RunProgress | None:
         if ticket.run_id is None:

@@ -89,6 +89,7 @@ def ticket_id(
         deletion_service_pb2.GetTicketRequest
         | deletion_service_pb2.WatchTicketRequest
         | deletion_service_pb2.CancelTicketRequest
+        | deletion_service_pb2.GetReceiptRequest
     ),
 ) -> str:
     """Return which ticket is meant; for a write, the request id is checked too.

@@ -115,6 +115,9 @@ class MemoryApplication:
             raise UnknownTicketError("no ticket has this id", ticket_id=ticket_id)
         return ticket
 
+    def get_receipt(self, ticket_id: str, *, tenant: str) -> bytes:
+        return b"receipt of " + self.get_ticket(ticket_id, tenant=tenant).ticket_id.encode()
+
     def list_tickets(self, query: TicketQuery) -> Sequence[Ticket]:
         self._enter()
         found = [

@@ -9,7 +9,12 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped] # it sh
 
 from service.domain.ticket import TicketEvent
 from service.pb.unlearning.v1 import sample_selection_pb2, ticket_pb2
-from service.pb.unlearning.v1.deletion_service_pb2 import CancelTicketRequest, GetTicketRequest, ListTicketsRequest
+from service.pb.unlearning.v1.deletion_service_pb2 import (
+    CancelTicketRequest,
+    GetReceiptRequest,
+    GetTicketRequest,
+    ListTicketsRequest,
+)
 from tests.contract.rpc.answers import refusal_of
 from tests.contract.rpc.conftest import Api, submission
 from tests.contract.rpc.records import LINEAGE, NOW
@@ -31,6 +36,19 @@ def test_a_ticket_can_be_read_back_as_it_was_acknowledged(api: Api) -> None:
     ticket = api.deletion.SubmitTicket(submission()).ticket
 
     assert api.deletion.GetTicket(GetTicketRequest(ticket_id=ticket.ticket_id)).ticket == ticket
+
+
+def test_a_ticket_has_a_receipt(api: Api) -> None:
+    ticket = api.deletion.SubmitTicket(submission()).ticket
+
+    receipt = api.deletion.GetReceipt(GetReceiptRequest(ticket_id=ticket.ticket_id))
+    assert receipt.envelope == b"receipt of " + ticket.ticket_id.encode()
+
+
+def test_a_ticket_that_is_not_there_has_none(api: Api) -> None:
+    refusal = refusal_of(lambda: api.deletion.GetReceipt(GetReceiptRequest(ticket_id="tkt-9")))
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_TICKET")
 
 
 def test_the_same_request_twice_makes_one_ticket(api: Api) -> None:

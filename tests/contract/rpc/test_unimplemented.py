@@ -18,6 +18,7 @@ SERVED_METHODS = {
     "ListTickets",
     "WatchTicket",
     "CancelTicket",
+    "GetReceipt",
     "RegisterModel",
     "GetModel",
     "ListReleases",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from service.adapters.sql_store import connect_store, sqlite_url
-from service.bootstrap import claim_data_dir, load_commitment_key, load_policy
-from service.errors import InvalidRequestError, ServiceRunningError, StoreUnavailableError
+from service.bootstrap import claim_data_dir, load_commitment_key, load_policy, load_signer
+from service.errors import InvalidRequestError, ServiceRunningError, SignatureError, StoreUnavailableError
 from service.settings import Settings
 
 
@@ -35,6 +35,18 @@ def test_a_lost_key_is_not_replaced_where_something_was_committed_to(tmp_path: P
     (tmp_path / "commitment.key").unlink()
     with pytest.raises(InvalidRequestError, match="restore it"):
         load_commitment_key(settings)
+
+
+def test_the_signing_key_is_made_once_in_the_data_directory(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+
+    assert load_signer(settings).public_key == load_signer(settings, create=False).public_key
+    assert (tmp_path / "signing.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_signing_key_that_was_named_is_never_made(tmp_path: Path) -> None:
+    with pytest.raises(SignatureError, match="cannot be read"):
+        load_signer(Settings(data_dir=tmp_path, signing_key_file=tmp_path / "mounted.key"))
 
 
 def test_a_data_directory_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:

@@ -510,7 +510,9 @@ class GetReceiptResponse(_message.Message):
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     envelope: _builtins.bytes
-    """DSSE envelope (JSON) over an in-toto Statement: ticket, receive time, due time, digest of the request."""
+    """DSSE envelope (JSON) over an in-toto Statement: ticket, receive time, due time, digest of the request; for each run
+    that forgot samples of the ticket, the path of each of them to the Merkle root in that run's report.
+    """
     def __init__(
         self,
         *,

@@ -170,7 +170,7 @@ class DeletionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetReceipt(self, request, context):
-        """Returns the signed acknowledgement of a ticket.
+        """Returns the signed receipt of a ticket: an acknowledgement and, once samples are forgotten, the proof of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

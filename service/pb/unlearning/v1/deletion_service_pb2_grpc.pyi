@@ -58,7 +58,7 @@ class DeletionServiceStub:
     ExtendTicket: _grpc.UnaryUnaryMultiCallable[_deletion_service_pb2.ExtendTicketRequest, _deletion_service_pb2.ExtendTicketResponse]
     """Extends the due time as far as the regime allows, with a reason that is recorded."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_deletion_service_pb2.GetReceiptRequest, _deletion_service_pb2.GetReceiptResponse]
-    """Returns the signed acknowledgement of a ticket."""
+    """Returns the signed receipt of a ticket: an acknowledgement and, once samples are forgotten, the proof of it."""
 
 class DeletionServiceServicer:
     """Takes deletion requests and says how far they are.
@@ -145,6 +145,6 @@ class DeletionServiceServicer:
         request: _deletion_service_pb2.GetReceiptRequest,
         context: _grpc.ServicerContext,
     ) -> _deletion_service_pb2.GetReceiptResponse:
-        """Returns the signed acknowledgement of a ticket."""
+        """Returns the signed receipt of a ticket: an acknowledgement and, once samples are forgotten, the proof of it."""
 
 def add_DeletionServiceServicer_to_server(servicer: DeletionServiceServicer, server: _grpc.Server) -> None: ...

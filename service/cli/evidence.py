@@ -1,0 +1,174 @@
+"""Commands about evidence, all but the fetching of a ticket offline: bundle, verify, verify-receipt, keys show."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from service.bootstrap import build_objects, load_signer
+from service.bundle import read_bundle, sha256_of_file, write_bundle
+from service.cli.output import (
+    DEFAULT_ADDRESS,
+    EXIT_ERROR,
+    Address,
+    Json,
+    console,
+    err_console,
+    print_fields,
+    print_json,
+    told_errors,
+)
+from service.cli.tickets import CALL_SECONDS, read_ids
+from service.client import connect
+from service.errors import BundleError, FieldViolation, InvalidRequestError
+from service.evidence import collect_members, find_lineage
+from service.pb.unlearning.v1 import deletion_service_pb2 as deletion_pb
+from service.settings import Settings
+from service.signing import load_public_key
+from service.verification import receipt as receipts
+from service.verification import verify as bundles
+from service.verification.checks import CheckResult, Outcome, passed
+
+EXIT_FAILED = EXIT_ERROR
+"""A check failed."""
+EXIT_UNUSABLE = 2
+"""What was given cannot be checked at all."""
+
+Keys = Annotated[
+    list[Path] | None, typer.Option("--key", "-k", help="Public key (PEM) that is trusted; may be given again.")
+]
+keys = typer.Typer(help="The key that signs plans, reports and receipts.", no_args_is_help=True)
+
+
+@keys.command()
+def show(as_json: Json = False) -> None:
+    """Print the public key (PEM) and its id: give it to whoever verifies bundles and receipts."""
+    with told_errors(as_json=as_json):
+        public = load_signer(Settings(), create=False).public_key
+    if as_json:
+        print_json({"key_id": public.key_id, "public_key": public.pem})
+        return
+    err_console.print(f"Key id {public.key_id}", highlight=False)
+    console.print(public.pem, end="", highlight=False, soft_wrap=True)
+
+
+def bundle(
+    subject: Annotated[str, typer.Argument(help="A published run, or a ticket of it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Zip to write.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Put these weights in as well: whoever has the bundle then has the model.")
+    ] = None,
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Pack all evidence of a published run into one zip that anybody can verify offline.
+
+    It reads the object store of this machine's settings; only a ticket is asked of the service.
+    """
+    with told_errors(as_json=False):
+        run_id = _run_of(subject, address) if subject.startswith("tkt-") else subject
+        objects = build_objects(Settings())
+        write_bundle(output, collect_members(objects, find_lineage(objects, run_id), run_id), model=weights)
+    err_console.print(f"Written to {output}", highlight=False)
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A zip or a folder.")],
+    key: Keys = None,
+    level: Annotated[
+        int,
+        typer.Option(
+            min=0, max=3, help="0: signatures, schema, plan before run; 1: digests; 2: recompute; 3: score once more."
+        ),
+    ] = 2,
+    weights: Annotated[
+        Path | None, typer.Option(help="Your copy of the published weights, to be held against the bundle.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a bundle of evidence, offline.
+
+    Exit code 0: every check passed; 1: a check failed; 2: this is nothing that can be checked.
+
+        unlearn verify bundle.zip --key public.pem
+
+        unlearn verify bundle.zip --key public.pem --level 1 --weights model.safetensors
+    """
+    with _told_unusable(as_json=as_json):
+        if level > bundles.MAX_LEVEL:
+            text = f"level {level} needs model and data and is not made by this version; the highest is 2"
+            raise InvalidRequestError(FieldViolation(field="level", description=text))
+        if not key:
+            raise InvalidRequestError(FieldViolation(field="key", description="name the public key that you trust"))
+        trusted = [load_public_key(file.read_bytes()) for file in key]
+        digest = None if weights is None else sha256_of_file(weights)
+        try:
+            results = bundles.verify(read_bundle(path), trusted, level=level, weights_digest=digest)
+        except ImportError as error:
+            text = f"level {level} needs {error.name}: pip install 'unlearning-service[audit]'"
+            raise InvalidRequestError(FieldViolation(field="level", description=text)) from error
+    _tell(results, as_json=as_json)
+
+
+def verify_receipt(
+    path: Annotated[Path, typer.Argument(metavar="RECEIPT", help="What `unlearn receipt` wrote.")],
+    report: Annotated[
+        list[Path], typer.Option("--report", help="report.json of the run that forgot; may be given again.")
+    ],
+    sample_id: Annotated[
+        list[str] | None, typer.Option("--sample-id", "-s", help="A sample that was to be forgotten; may be repeated.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read ids from a file, one a line.")] = None,
+    key: Keys = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a receipt, offline: these samples were in the run whose report this is.
+
+    Exit code 0: every check passed; 1: a check failed; 2: this is nothing that can be checked. The report itself is
+    verified with its bundle (`unlearn verify`).
+    """
+    with _told_unusable(as_json=as_json):
+        ids = [*(sample_id or []), *(read_ids(file) if file else [])]
+        results = receipts.verify_receipt(
+            path.read_bytes(),
+            sample_ids=ids,
+            reports=[one.read_bytes() for one in report],
+            keys=[load_public_key(one.read_bytes()) for one in key or []],
+        )
+    _tell(results, as_json=as_json)
+
+
+@contextmanager
+def _told_unusable(*, as_json: bool) -> Iterator[None]:
+    try:
+        with told_errors(as_json=as_json):
+            yield
+    except typer.Exit as end:
+        raise typer.Exit(EXIT_UNUSABLE) from end
+
+
+def _run_of(ticket_id: str, address: str) -> str:
+    with connect(address) as client:
+        request = deletion_pb.GetTicketRequest(ticket_id=ticket_id)
+        run_id = client.deletion.GetTicket(request, timeout=CALL_SECONDS).ticket.run_id
+    if not run_id:
+        raise BundleError("the ticket has no run yet")
+    return run_id
+
+
+def _tell(results: Sequence[CheckResult], *, as_json: bool) -> None:
+    ok = passed(results)
+    if as_json:
+        checks = [
+            {"check": result.name, "level": result.level, "outcome": result.outcome, "text": result.text}
+            for result in results
+        ]
+        print_json({"passed": ok, "checks": checks})
+    else:
+        rows = [(f"{result.outcome.value.upper():9}  {result.name}", escape(result.text)) for result in results]
+        failures = sum(result.outcome is Outcome.FAILED for result in results)
+        print_fields("Verified" if ok else f"NOT verified: {failures} of {len(results)} checks failed", rows)
+    if not ok:
+        raise typer.Exit(EXIT_FAILED)

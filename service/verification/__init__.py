@@ -1,0 +1,1 @@
+"""Verification of a bundle, offline: who signed what, whether it belongs together, whether it recomputes."""

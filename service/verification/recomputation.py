@@ -1,0 +1,66 @@
+"""Level 2: STATS and GATE once more, from the scores, the plan and the policy alone."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from mcu_core.errors import CoreError
+from mcu_core.report.evidence import Evidence
+from service.attestation import SCORES
+from service.verification.checks import CheckFailedError, CheckName, demand
+from service.verification.comparison import FLOAT_TOLERANCE, first_difference
+from service.verification.contents import Contents
+
+
+def recomputation_checks(contents: Contents) -> dict[CheckName, Callable[[], str]]:
+    """Return the checks of level 2, in order. Earlier attempts are not recomputed: a bundle does not have their scores.
+
+    Raises:
+        ImportError: the packages that compute statistics are not installed.
+    """
+    from mcu_core.judging.decide import decide  # noqa: PLC0415  # lower levels need neither SciPy nor statsmodels
+    from mcu_core.statistics.assemble import evidence_of  # noqa: PLC0415
+
+    from mcu_core.statistics.scores import from_parquet  # noqa: PLC0415
+
+    main = contents.main
+
+    @cache
+    def evidence() -> Evidence:
+        try:
+            return evidence_of(from_parquet(main.read(SCORES)), main.plan)
+        except (CoreError, ValueError, ArithmeticError, LookupError) as error:
+            raise CheckFailedError(f"nothing can be computed from {SCORES}: {error}") from error
+
+    def statistics() -> str:
+        count = _compared(main.report.evidence, evidence(), "evidence")
+        return f"All {count} values of the evidence follow from the scores, floats within {FLOAT_TOLERANCE:g}."
+
+    def gate() -> str:
+        stated, computed = main.report.judgement, decide(evidence(), main.plan, main.policy)
+        same = stated.verdict is computed.verdict
+        demand(same, f"the verdict is {stated.verdict.value}, not {computed.verdict.value} as the scores say")
+        _compared(stated, computed, "judgement")
+        return f"The verdict {stated.verdict.value} follows from scores, plan and policy."
+
+    return {CheckName.STATISTICS: statistics, CheckName.GATE: gate}
+
+
+def _compared(stated: BaseModel, computed: BaseModel, where: str) -> int:
+    one = stated.model_dump(mode="json")
+    difference = first_difference(one, computed.model_dump(mode="json"), tolerance=FLOAT_TOLERANCE, path=where)
+    if difference is not None:
+        raise CheckFailedError(f"{difference} as recomputed")
+    return _leaves(one)
+
+
+def _leaves(value: Any) -> int:
+    match value:
+        case dict():
+            return sum(map(_leaves, value.values()))
+        case list():
+            return sum(map(_leaves, value))
+        case _:
+            return 1
