@@ -100,7 +100,7 @@ def folds_of_subjects(keys: Sequence[str], key: bytes, folds: int) -> Tensor:
     if not 2 <= folds <= subjects:
         raise DataError(f"{subjects} subjects cannot be dealt to {folds} folds: take 2 to {subjects}")
     dealt = (keyed_uniforms(keys, key) * folds).long()
-    empty = folds - len(dealt.unique())
+    empty = int((torch.bincount(dealt, minlength=folds) == 0).sum())
     if empty:
         raise DataError(f"{empty} of {folds} folds got none of {subjects} subjects: take fewer folds or another seed")
     return dealt

@@ -36,5 +36,9 @@ class CommitmentKey:
         """Return the key, hexadecimal, that splits a manifest's held-out samples into D_v, D_t and C."""
         return self._digest("heldout-split", manifest_digest.encode())
 
+    def reference_folds_key(self, manifest_digest: str, seed: int) -> str:
+        """Return the key, hexadecimal, that deals a manifest's training samples to the folds of a family's members."""
+        return self._digest("reference-folds", canonical_bytes([manifest_digest, seed]))
+
     def _digest(self, purpose: str, message: bytes) -> str:
         return hmac.new(self.secret, purpose.encode() + b"\0" + message, hashlib.sha256).hexdigest()

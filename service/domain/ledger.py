@@ -22,6 +22,9 @@ class LedgerKind(StrEnum):
     RUN_CHANGED = "run_changed"
     VERDICT = "verdict"
     RELEASED = "released"
+    REFERENCES_REGISTERED = "references_registered"
+    REFERENCES_TAINTED = "references_tainted"
+    REFERENCES_PURGED = "references_purged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
