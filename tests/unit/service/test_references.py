@@ -29,7 +29,7 @@ from tests.faults import Faults, Kill
 from tests.records import LINEAGE
 from tests.world import PURGE_AFTER, World
 
-AUDIT, TEACH = ReferencePurpose.AUDIT, ReferencePurpose.TEACH
+AUDIT = ReferencePurpose.AUDIT
 OF_REFERENCES = {
     LedgerKind.REFERENCES_REGISTERED,
     LedgerKind.REFERENCES_TAINTED,
@@ -60,8 +60,8 @@ def model_of(world: World) -> Model:
     return model
 
 
-def plan_of(world: World, **changes: int) -> ReferencePlan:
-    return a_plan(model_of(world), **changes)
+def plan_of(world: World, *, seed: int = 1, after_release: int = 1) -> ReferencePlan:
+    return a_plan(model_of(world), seed=seed, after_release=after_release)
 
 
 def forget(world: World, sample_id: str = "train-03") -> None:
