@@ -39,14 +39,31 @@ def split_heldout(keys: Sequence[str], key: bytes, config: HeldoutConfig) -> Hel
     Raises:
         ConfigurationError: the key is empty or longer than 64 bytes.
     """
-    if not 1 <= len(key) <= hashlib.blake2b.MAX_KEY_SIZE:
-        raise ConfigurationError(f"the key of the held-out split needs 1 to 64 bytes, got {len(key)}")
     shares = [config.validation, config.test, config.calibration, config.evaluation]
     edges = torch.tensor(shares, dtype=torch.float64).cumsum(0)
-    uniform = torch.tensor([_uniform(subject, key) for subject in keys], dtype=torch.float64)
-    part = torch.bucketize(uniform, edges, right=True)
+    part = torch.bucketize(keyed_uniforms(keys, key), edges, right=True)
     validation, test, calibration, evaluation = ((part == index).nonzero().flatten() for index in range(len(shares)))
     return HeldoutSplit(validation=validation, test=test, calibration=calibration, evaluation=evaluation)
+
+
+def keyed_uniforms(keys: Sequence[str], key: bytes) -> Tensor:
+    """Return a number for each subject that nobody without the key can foresee.
+
+    u = (first 53 bits of BLAKE2b_key(subject)) / 2^53
+
+    Args:
+        keys: subjects; equal ones get equal numbers.
+        key: secret of 1 to 64 bytes.
+
+    Returns:
+        float64 `[n]`, uniform in [0, 1).
+
+    Raises:
+        ConfigurationError: the key is empty or longer than 64 bytes.
+    """
+    if not 1 <= len(key) <= hashlib.blake2b.MAX_KEY_SIZE:
+        raise ConfigurationError(f"the key of the split needs 1 to 64 bytes, got {len(key)}")
+    return torch.tensor([_uniform(subject, key) for subject in keys], dtype=torch.float64)
 
 
 def _uniform(subject: str, key: bytes) -> float:

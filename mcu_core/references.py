@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mcu_core.config import ReferenceFamilyConfig
 from mcu_core.errors import DataError
+from mcu_core.heldout import keyed_uniforms
 from mcu_core.inference import logits
 from mcu_core.losses import label_logit
 from mcu_core.methods.retrain import train_from_scratch
@@ -77,12 +78,41 @@ def deal_folds(count: int, folds: int, rng: torch.Generator) -> Tensor:
     return torch.randperm(count, generator=rng) % folds
 
 
+def folds_of_subjects(keys: Sequence[str], key: bytes, folds: int) -> Tensor:
+    """Deal samples to folds by a keyed hash of their subject, so that all samples of a person go together.
+
+    fold = floor(K u), u the subject's keyed number in [0, 1): see `heldout.keyed_uniforms`. Which fold a subject is in
+    depends on nothing but the subject and the key; the sizes of the folds are binomial, not equal.
+
+    Args:
+        keys: subject of each of N samples, or the sample's own id where it has none.
+        key: secret of 1 to 64 bytes, so that nobody can choose ids that land in one fold.
+        folds: K, at least 2.
+
+    Returns:
+        int64 `[N]` in `[0, folds)`.
+
+    Raises:
+        DataError: a fold would be empty: there are too few subjects for so many folds.
+        ConfigurationError: the key is empty or longer than 64 bytes.
+    """
+    subjects = len(set(keys))
+    if not 2 <= folds <= subjects:
+        raise DataError(f"{subjects} subjects cannot be dealt to {folds} folds: take 2 to {subjects}")
+    dealt = (keyed_uniforms(keys, key) * folds).long()
+    empty = int((torch.bincount(dealt, minlength=folds) == 0).sum())
+    if empty:
+        raise DataError(f"{empty} of {folds} folds got none of {subjects} subjects: take fewer folds or another seed")
+    return dealt
+
+
 def train_reference(
     runtime: Runtime,
     rows: Tensor,
     config: ReferenceFamilyConfig,
     fold: int,
     *,
+    folds: Tensor | None = None,
     progress: Progress = ignore_progress,
 ) -> State:
     """Train the member of a family that never sees one fold.
@@ -92,6 +122,7 @@ def train_reference(
         rows: int64 `[N]`, the whole training set.
         config: folds, recipe and seed of the family.
         fold: which is left out, in `[0, folds)`.
+        folds: int64 `[N]`, fold of each of `rows` in ascending order; `None` deals them by the seed.
         progress: told at every step.
 
     Returns:
@@ -100,19 +131,22 @@ def train_reference(
     Raises:
         DivergedError: the recipe does not train this network.
     """
-    dealt = deal_folds(len(rows), config.folds, stream(config.seed, "folds"))
+    dealt = _dealt(rows, config) if folds is None else folds
     kept = rows.sort().values[dealt != fold]
     rng = stream(config.seed, f"reference {fold}")
     return train_from_scratch(runtime, kept, config.recipe, rng, progress=progress)
 
 
-def assemble_family(rows: Tensor, config: ReferenceFamilyConfig, models: Sequence[State]) -> ReferenceFamily:
+def assemble_family(
+    rows: Tensor, config: ReferenceFamilyConfig, models: Sequence[State], *, folds: Tensor | None = None
+) -> ReferenceFamily:
     """Return the family whose members `train_reference` has made, one by fold.
 
     Args:
         rows: int64 `[N]`, the whole training set.
         config: with which the members were trained.
         models: of fold 0, 1, ….
+        folds: as `train_reference` was given.
 
     Returns:
         The family.
@@ -122,8 +156,13 @@ def assemble_family(rows: Tensor, config: ReferenceFamilyConfig, models: Sequenc
     """
     if len(models) != config.folds:
         raise DataError(f"a family of {config.folds} folds needs as many models, got {len(models)}")
-    dealt = deal_folds(len(rows), config.folds, stream(config.seed, "folds"))
+    dealt = _dealt(rows, config) if folds is None else folds
     return ReferenceFamily(rows=rows.sort().values, folds=dealt, models=tuple(models))
+
+
+def _dealt(rows: Tensor, config: ReferenceFamilyConfig) -> Tensor:
+    """Return the fold of each row in ascending order, int64 `[N]`, by the seed."""
+    return deal_folds(len(rows), config.folds, stream(config.seed, "folds"))
 
 
 def teacher_of(families: Sequence[ReferenceFamily], runtime: Runtime, forget: Tensor, validation: Tensor) -> Teacher:

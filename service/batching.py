@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mcu_core.config import UnlearningConfig, default_ladder
+from mcu_core.config import UnlearningConfig, default_ladder, needs_teacher
 from mcu_core.judging.policy import AuditPolicy
 from service.domain.entries import run_created, ticket_changed
 from service.domain.model import Model
+from service.domain.references import ReferencePurpose
 from service.domain.release import Release
 from service.domain.resolution import Resolution, resolve
 from service.domain.run import RunPhase, RunSpec, UnlearningRun
 from service.domain.ticket import Ticket, TicketEvent, TicketReason, advance
 from service.errors import ActiveRunError, StaleVersionError
 from service.ports import Change, Clock, ManifestSource, Store
+from service.references import ReferenceRegister
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Batcher:
     manifests: ManifestSource
     clock: Clock
     policy: AuditPolicy
+    references: ReferenceRegister
     max_forget_fraction: float
     actor: str
 
@@ -31,7 +34,7 @@ class Batcher:
 
         1. Tickets whose samples are all forgotten already are closed with a pointer to that release.
         2. Tickets join, oldest first, until the batch forgets as much as one run may.
-        3. Base model, rows, configuration, policy and seed are frozen; run and tickets are saved together.
+        3. Base model, rows, configuration, policy, references and seed are frozen; run and tickets are saved together.
 
         Args:
             model: a lineage without an active run.
@@ -107,6 +110,10 @@ class Batcher:
     def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:
         now = self.clock.now()
         base = current_release(self.store.releases(model.lineage), model)
+        config = UnlearningConfig(ladder=default_ladder(model.recipe))
+        asks = any(needs_teacher(rung) for rung in config.ladder)
+        teacher = self.references.choose(ReferencePurpose.TEACH, model) if asks else None
+        auditor = self.references.choose(ReferencePurpose.AUDIT, model, teacher=teacher)
         spec = RunSpec(
             lineage=model.lineage,
             sequence=model.runs_started + 1,
@@ -117,9 +124,11 @@ class Batcher:
             manifest_digest=model.manifest.digest,
             resolution_digest=resolution.digest,
             forget_count=len(resolution.forget),
-            config=UnlearningConfig(ladder=default_ladder(model.recipe)),
+            config=config,
             policy=self.policy,
             seed=model.runs_started + 1,
+            audit_family=None if auditor is None else auditor.digest,
+            teach_family=None if teacher is None else teacher.digest,
         )
         return UnlearningRun(
             run_id=spec.run_id,

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import resources
 from io import TextIOWrapper
 from pathlib import Path
@@ -35,6 +36,7 @@ from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
 from service.reconciler import Reconciler
+from service.references import ReferenceRegister
 from service.registration import Registry
 from service.rpc.server import RpcServer, build_server
 from service.settings import ObjectStoreKind, Settings
@@ -46,6 +48,8 @@ DATABASE = "store.db"
 """Of the embedded default, in the data directory."""
 CONTROLLER = "controller"
 """Actor of what the service does by itself, in the ledger."""
+OPERATOR = "operator"
+"""Actor of a command that works on the data directory itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +137,53 @@ def build_service(settings: Settings) -> Service:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceTools:
+    """What a command about leave-out models works with, beside a service or without one."""
+
+    store: Store
+    objects: ObjectStore
+    key: CommitmentKey
+    register: ReferenceRegister
+    pixels: PixelCache
+
+
+def build_reference_tools(settings: Settings) -> ReferenceTools:
+    """Open the store and the objects of a service, running or not.
+
+    Raises:
+        InvalidRequestError: no service has ever worked there: that would be a new one, with a new key.
+        StoreUnavailableError: the database cannot be reached.
+        UnsafeObjectStoreError: the object store ignores conditional writes.
+    """
+    database = settings.data_dir.absolute() / DATABASE
+    if settings.database_url is None and not database.exists():
+        text = f"{settings.data_dir} has no {DATABASE}: give UNLEARN_DATA_DIR or UNLEARN_DATABASE_URL as the service's"
+        raise InvalidRequestError(FieldViolation(field="data_dir", description=text))
+    store = connect_store(settings.database_url or sqlite_url(database))
+    objects = build_objects(settings)
+    return ReferenceTools(
+        store=store,
+        objects=objects,
+        key=load_commitment_key(settings),
+        register=build_register(settings, store, objects, SystemClock(), OPERATOR),
+        pixels=build_pixels(settings),
+    )
+
+
+def build_register(
+    settings: Settings, store: Store, objects: ObjectStore, clock: Clock, actor: str
+) -> ReferenceRegister:
+    """Build the register of leave-out models."""
+    return ReferenceRegister(
+        store=store,
+        objects=objects,
+        clock=clock,
+        purge_after=timedelta(days=settings.reference_purge_days),
+        actor=actor,
+    )
+
+
 def build_workflow(
     settings: Settings,
     *,
@@ -149,6 +200,7 @@ def build_workflow(
     def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
         return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
 
+    references = build_register(settings, store, objects, clock, CONTROLLER)
     return Workflow(
         store=store,
         objects=objects,
@@ -162,6 +214,7 @@ def build_workflow(
             manifests=manifests,
             clock=clock,
             policy=load_policy(settings),
+            references=references,
             max_forget_fraction=settings.max_forget_fraction,
             actor=CONTROLLER,
         ),
@@ -182,6 +235,7 @@ def build_workflow(
             forget_rows=forget_rows,
             signer=signer,
         ),
+        references=references,
         observer=metrics,
         encode_resolution=resolution_file.encode,
         attempt_failures=settings.attempt_failures,

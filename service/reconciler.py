@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -15,6 +16,8 @@ MAX_BACKOFF_SECONDS = 60.0
 """Longest pause of one thing after failures in a row."""
 MAX_DOUBLINGS = 16
 """Of the pause; more would only make a number that no float holds."""
+TEND_INTERVAL = timedelta(hours=1)
+"""Between two looks at the references: their deadlines are counted in days, and a look lists what is stored."""
 
 _log = structlog.get_logger()
 
@@ -27,6 +30,8 @@ class Reconciler:
         self._interval = interval_seconds
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
+        self._tended: datetime | None = None
+        """When the references were looked at."""
         self._tidy = False
         """Whether no crash and no failed step can have left anything behind."""
         self._stop = threading.Event()
@@ -46,6 +51,7 @@ class Reconciler:
         if not self._tidy:
             self._tidy = self._step("pointers", self._workflow.repair_pointers)
             self._tidy &= self._step("leftovers", self._workflow.sweep)
+        self._tend_references()
         self._step("tickets", self._workflow.schedule_tickets)
         self._step("batches", self._open_runs)
         self._step("runs", self._advance_runs)
@@ -54,6 +60,13 @@ class Reconciler:
         while not self._stop.is_set():
             self.round()
             self._stop.wait(self._interval)
+
+    def _tend_references(self) -> None:
+        now = self._workflow.clock.now()
+        if self._tended is not None and now < self._tended + TEND_INTERVAL:
+            return
+        if self._step("references", self._workflow.references.tend):
+            self._tended = now
 
     def _open_runs(self) -> None:
         for lineage, tickets in self._workflow.waiting().items():

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     """Counted failures on one rung after which a person must look."""
     retry_seconds: Annotated[float, Field(gt=0.0)] = 1.0
     """Back-off after the first counted failure; doubles with each."""
+    reference_purge_days: Annotated[int, Field(ge=0, le=366)] = 28
+    """Days from the release that forgot a sample to the end of the leave-out models that were trained on it. No
+    calendar month, the time that Art. 12(3) GDPR gives, is shorter; 0 purges them within the hour."""
     worker_threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of a job; by default as many as cores are idle when it starts."""
     reflection: bool = True

@@ -56,6 +56,7 @@ from service.ports import (
     Store,
 )
 from service.publishing import Publisher, point_to, read_report
+from service.references import ReferenceRegister
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -86,6 +87,7 @@ class Workflow:
     batcher: Batcher
     planner: Planner
     publisher: Publisher
+    references: ReferenceRegister
     observer: RunObserver
     encode_resolution: Callable[[Resolution], bytes]
     attempt_failures: int
@@ -285,6 +287,7 @@ class Workflow:
                 raise
             self.observer.publish_conflict()
             raise ObjectStoreUnavailableError(f"released, but the pointer cannot be moved: {error.message}") from error
+        self.references.taint(run.lineage)  # while the run is open, so that a crash cannot keep it from being done
         now = self.clock.now()
         committed = enter(run, RunPhase.COMMITTED, now)
         tickets, entries = [], [run_changed(run, committed, self.actor, now)]

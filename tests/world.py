@@ -29,6 +29,7 @@ from service.ports import DecodedPixels, JobRunner, ManifestSource, ObjectStore,
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
 from service.reconciler import Reconciler
+from service.references import ReferenceRegister
 from service.registration import Registry
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept
@@ -42,6 +43,7 @@ ACTOR = "alice"
 WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.zeros(3, np.float32)})
 ATTEMPT_FAILURES = 3
 RETRY_SECONDS = 10.0
+PURGE_AFTER = timedelta(days=28)
 _ROUNDS = 60
 """More than any story needs."""
 _OPEN_BY_ITSELF = frozenset(
@@ -157,6 +159,9 @@ class World:
         def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
             return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
 
+        references = ReferenceRegister(
+            store=store, objects=objects, clock=self.clock, purge_after=PURGE_AFTER, actor="controller"
+        )
         return Workflow(
             store=store,
             objects=objects,
@@ -170,12 +175,14 @@ class World:
                 manifests=self.manifests,
                 clock=self.clock,
                 policy=POLICY,
+                references=references,
                 max_forget_fraction=max_forget_fraction,
                 actor="controller",
             ),
             publisher=Publisher(
                 store=store, objects=objects, clock=self.clock, render=report_html.render, forget_rows=forget_rows
             ),
+            references=references,
             observer=self.observed,
             encode_resolution=resolution_file.encode,
             attempt_failures=ATTEMPT_FAILURES,

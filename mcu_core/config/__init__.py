@@ -67,6 +67,7 @@ from mcu_core.config.run import (
     Rung,
     UnlearningConfig,
     default_ladder,
+    needs_teacher,
     recommended_rung,
 )
 
@@ -125,5 +126,6 @@ __all__ = [
     "UnlearningConfig",
     "WrongLabels",
     "default_ladder",
+    "needs_teacher",
     "recommended_rung",
 ]

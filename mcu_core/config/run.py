@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mcu_core.config.base import PositiveFraction, Precision, Setting
-from mcu_core.config.methods import MethodConfig, NegGradPlusConfig, RetrainConfig
-from mcu_core.config.objectives import AdaptiveBetaConfig, AscentConfig
+from mcu_core.config.methods import AlignConfig, MethodConfig, NegGradPlusConfig, RetrainConfig
+from mcu_core.config.objectives import AdaptiveBetaConfig, AscentConfig, ReferenceConfig
 from mcu_core.config.pathway import Criterion, CurveConfig, PointPolicy, SelectionConfig
 
 
@@ -45,6 +45,15 @@ class RetrainRung(Setting):
 
 
 Rung = Annotated[McuRung | AnotherPointRung | RetrainRung, Field(discriminator="kind")]
+
+
+def needs_teacher(rung: Rung) -> bool:
+    """Return whether a rung is trained against what models that never saw D_f answer to it."""
+    if not isinstance(rung, McuRung):
+        return False
+    methods = (rung.pre_unlearning, rung.curve)
+    objectives = [method.objective for method in methods if isinstance(method, AlignConfig | CurveConfig)]
+    return any(isinstance(objective, ReferenceConfig) for objective in objectives)
 
 
 class HeldoutConfig(Setting):

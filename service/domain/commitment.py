@@ -43,5 +43,9 @@ class CommitmentKey:
         """
         return bytes.fromhex(self._digest("merkle-leaf", canonical_bytes([run_id, sample_id])))
 
+    def reference_folds_key(self, manifest_digest: str, seed: int) -> str:
+        """Return the key, hexadecimal, that deals a manifest's training samples to the folds of a family's members."""
+        return self._digest("reference-folds", canonical_bytes([manifest_digest, seed]))
+
     def _digest(self, purpose: str, message: bytes) -> str:
         return hmac.new(self.secret, purpose.encode() + b"\0" + message, hashlib.sha256).hexdigest()

@@ -5,6 +5,7 @@ from datetime import datetime
 from mcu_core.report import AttemptSummary
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.model import Model
+from service.domain.references import ReferencePlan, ReferenceRecord, ReferenceTaint
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
 from service.domain.ticket import Ticket, TicketEvent
@@ -141,4 +142,47 @@ def released(release: Release, actor: str) -> LedgerDraft:
             "run": release.run_id,
             "forgotten": release.forget_count,
         },
+    )
+
+
+def references_registered(record: ReferenceRecord, actor: str) -> LedgerDraft:
+    """A family of leave-out models is there."""
+    plan = record.plan
+    return LedgerDraft(
+        at=record.built_at,
+        actor=actor,
+        kind=LedgerKind.REFERENCES_REGISTERED,
+        subject=plan.lineage,
+        payload={
+            "plan": plan.digest,
+            "family": record.digest,
+            "purpose": plan.purpose.value,
+            "manifest": plan.manifest_digest,
+            "folds": plan.config.folds,
+            "seed": plan.config.seed,
+            "samples": plan.samples,
+            "left_out": plan.left_out,
+        },
+    )
+
+
+def references_tainted(plan: ReferencePlan, taint: ReferenceTaint, actor: str, now: datetime) -> LedgerDraft:
+    """A release has forgotten samples that a family, finished or not, was trained on."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.REFERENCES_TAINTED,
+        subject=plan.lineage,
+        payload={"plan": plan.digest, "release": taint.release, "purge_by": taint.purge_by.isoformat()},
+    )
+
+
+def references_purged(lineage: str, plan_digest: str, reason: str, actor: str, now: datetime) -> LedgerDraft:
+    """The weights of a family are gone."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.REFERENCES_PURGED,
+        subject=lineage,
+        payload={"plan": plan_digest, "reason": reason},
     )

@@ -23,6 +23,9 @@ class LedgerKind(StrEnum):
     AUDIT_PLANNED = "audit_planned"
     VERDICT = "verdict"
     RELEASED = "released"
+    REFERENCES_REGISTERED = "references_registered"
+    REFERENCES_TAINTED = "references_tainted"
+    REFERENCES_PURGED = "references_purged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mcu_core.config import ArchitectureConfig, Rung, Seed, UnlearningConfig
 from mcu_core.judging.policy import AuditPolicy
 from mcu_core.report import AttemptSummary, AuditPlan, Digest, Verdict
-from service.domain.canonical import canonical_bytes, canonical_digest
+from service.domain.document import Document
 
 
 class RunPhase(StrEnum):
@@ -41,15 +41,7 @@ PHASE_ORDER: dict[RunPhase, frozenset[RunPhase]] = {
 """Which phase may follow which; UNLEARNING follows itself when an attempt is repeated."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def to_bytes(self) -> bytes:
-        """Return the canonical JSON."""
-        return canonical_bytes(self.model_dump(mode="json"))
-
-
-class RunSpec(_Document):
+class RunSpec(Document):
     """Everything that decides a run's result, frozen when its batch closes. Its digest is the run's id."""
 
     schema_version: Literal[1] = 1
@@ -66,11 +58,10 @@ class RunSpec(_Document):
     config: UnlearningConfig
     policy: AuditPolicy
     seed: Seed
-
-    @property
-    def digest(self) -> str:
-        """Return the SHA-256 of the canonical JSON."""
-        return canonical_digest(self.model_dump(mode="json"))
+    audit_family: Digest | None = None
+    """Registered references that audit, where there were any."""
+    teach_family: Digest | None = None
+    """Registered references that teach, where a rung asks for a teacher; never those that audit."""
 
     @property
     def run_id(self) -> str:
@@ -78,7 +69,7 @@ class RunSpec(_Document):
         return f"run-{self.digest[:32]}"
 
 
-class WorkOrder(_Document):
+class WorkOrder(Document):
     """What one job does: one attempt of one run on one rung of its ladder.
 
     The worker gets nothing else: no database, no secret but the split key, no sample id.
@@ -133,7 +124,7 @@ EXIT_CODES: dict[FailureKind, int] = {
 """How a job says what went wrong; a job that dies without a word is transient."""
 
 
-class Outcome(_Document):
+class Outcome(Document):
     """How an attempt ended, written last: once it is there, everything that it names is."""
 
     schema_version: Literal[1] = 1
@@ -147,7 +138,7 @@ class Outcome(_Document):
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class ProgressSnapshot(_Document):
+class ProgressSnapshot(Document):
     """How far an attempt is."""
 
     phase: Annotated[str, Field(max_length=64)]

@@ -39,6 +39,7 @@ from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
 from service.worker.auditing import AuditedSamples, report_on, run_seed, score_candidate, start_of_run
+from service.worker.references import with_teacher
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
 
@@ -147,6 +148,7 @@ def _attempt(
     )
     problem, audited = pose(order, resolution, samples, base)
     _require_baseline(order, problem)
+    problem = with_teacher(order, problem, objects)
     # 3. Unlearn
     outcome = pipeline.run(
         problem,

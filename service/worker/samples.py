@@ -3,7 +3,7 @@
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,7 @@ ROWS_PER_READ = 256
 DECODER = f"pillow-{PIL.__version__}"
 """Another version may round otherwise."""
 _FACTS = frozenset({"sample_id", "split", "label", "subject_id"})
+_PEOPLE = _FACTS - {"label"}
 _IMAGES = frozenset({"image", "uri", "sha256"})
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """Formats that are decoded; every further one is code that hostile bytes can reach."""
@@ -120,6 +121,24 @@ def decode(
         heldout=np.flatnonzero(table.readable & ~table.is_train),
         heldout_subjects=table.heldout_subjects,
     )
+
+
+def training_subjects(manifest: Path, left_out: Collection[int]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the rows of the training split, ascending, and the subject of each, or its own id where it has none.
+
+    Args:
+        manifest: a Parquet file that the control plane has inspected.
+        left_out: rows never to be read.
+    """
+    rows: list[int] = []
+    subjects: list[str] = []
+    excluded = frozenset(left_out)
+    with pq.ParquetFile(manifest) as file:
+        for row, record in enumerate(_records(file, _PEOPLE)):
+            if record["split"] == Split.TRAIN and row not in excluded:
+                rows.append(row)
+                subjects.append(record.get("subject_id") or record["sample_id"])
+    return np.asarray(rows, dtype=np.int64), tuple(subjects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Leave-out references: nobody is asked about a sample that it has seen."""
 
+from random import Random
+
 import pytest
 import torch
 from hypothesis import given
@@ -14,11 +16,12 @@ from mcu_core.references import (
     assemble_family,
     calibrated_scores,
     deal_folds,
+    folds_of_subjects,
     teacher_of,
     train_reference,
 )
 from mcu_core.runtime import Runtime
-from mcu_core.types import Problem
+from mcu_core.types import ImageData, Problem
 from tests.cases import RECIPE, TRAIN, tiny_problem, tiny_runtime
 
 CONFIG = ReferenceFamilyConfig(folds=3, recipe=RECIPE, seed=1)
@@ -40,6 +43,47 @@ def test_folds_are_of_nearly_equal_size(count: int, folds: int, seed: int) -> No
         return
     sizes = torch.bincount(deal_folds(count, folds, rng), minlength=folds)
     assert int(sizes.max() - sizes.min()) <= 1
+
+
+subjects = st.lists(st.text("abcdefgh", min_size=1, max_size=2), min_size=40, max_size=120)
+
+
+@given(subjects, st.binary(min_size=1, max_size=64), st.randoms(use_true_random=False))
+def test_the_fold_of_a_subject_depends_on_nothing_but_subject_and_key(
+    keys: list[str], key: bytes, random: Random
+) -> None:
+    try:
+        dealt = dict(zip(keys, folds_of_subjects(keys, key, 2).tolist(), strict=True))
+    except DataError:
+        return  # so few subjects that a fold is empty
+    random.shuffle(keys)
+    assert folds_of_subjects(keys, key, 2).tolist() == [dealt[subject] for subject in keys]
+
+
+def test_keyed_folds_are_of_about_equal_size_and_another_key_deals_others() -> None:
+    keys = [f"person-{number}" for number in range(2000)]
+    one, other = (folds_of_subjects(keys, key, 5) for key in (b"one", b"other"))
+    # Binomial: 400 with a deviation of 18; five of them.
+    assert torch.bincount(one).tolist() == pytest.approx([400] * 5, abs=90)
+    assert float((one == other).float().mean()) == pytest.approx(0.2, abs=0.05)
+
+
+def test_too_few_subjects_for_the_folds_are_refused() -> None:
+    with pytest.raises(DataError, match="1 subjects cannot be dealt to 2 folds"):
+        folds_of_subjects(["a", "a", "a"], b"key", 2)
+    with pytest.raises(DataError, match="got none of 6 subjects"):
+        folds_of_subjects(list("abcdef"), b"key", 6)
+
+
+def test_a_member_trained_with_given_folds_never_reads_its_own(runtime: Runtime, problem: Problem) -> None:
+    folds = (ROWS % 7 == 0).long()
+    config = CONFIG.model_copy(update={"folds": 2})
+    spoiled = tiny_runtime(ImageData(images=problem.data.images.clone(), labels=problem.data.labels))
+    spoiled.reader.data.images[: len(ROWS)][folds == 1] = 0
+    one, other = (train_reference(world, ROWS, config, 1, folds=folds) for world in (runtime, spoiled))
+    assert all(torch.equal(one.params[name], other.params[name]) for name in one.params)
+    family = assemble_family(ROWS, config, [one, other], folds=folds)
+    assert torch.equal(family.folds_of(ROWS), folds)
 
 
 def test_members_have_memorised_what_they_saw_and_not_what_they_did_not(

@@ -14,7 +14,7 @@ from service.domain.release import pointer_key
 from service.domain.run import RunPhase, UnlearningRun
 from service.domain.ticket import TicketState
 from service.errors import ObjectStoreUnavailableError, StoreUnavailableError
-from service.reconciler import MAX_BACKOFF_SECONDS
+from service.reconciler import MAX_BACKOFF_SECONDS, TEND_INTERVAL
 from tests.attempts import accept, reject
 from tests.memory_manifests import row_of
 from tests.records import LINEAGE
@@ -211,10 +211,12 @@ def test_images_that_could_not_be_erased_are_erased_later(pass_seconds: Callable
 
 def test_a_quiet_service_does_not_look_for_leftovers_again_and_again() -> None:
     class Counting(MemoryObjectStore):
-        listed = 0
+        def __init__(self) -> None:
+            super().__init__()
+            self.listed: list[str] = []
 
         def keys(self, folder: str) -> Any:
-            self.listed += 1
+            self.listed.append(folder)
             return super().keys(folder)
 
     objects = Counting()
@@ -223,7 +225,10 @@ def test_a_quiet_service_does_not_look_for_leftovers_again_and_again() -> None:
     for _ in range(10):
         world.round()
 
-    assert objects.listed == 1
+    assert sorted(objects.listed) == ["references", "runs/"]
+    world.clock.advance(TEND_INTERVAL)
+    world.round()
+    assert objects.listed[2:] == ["references"]
 
 
 def test_the_thread_goes_on_until_it_is_stopped() -> None:

@@ -40,7 +40,14 @@ def test_a_commitment_is_no_plain_hash_of_an_id() -> None:
 
 
 def test_each_purpose_has_digests_of_its_own() -> None:
-    digests = [KEY.of_sample_ids(["x"]), KEY.of_request("x", "", []), KEY.split_key("x"), KEY.split_key('["x"]')]
+    digests = [
+        KEY.of_sample_ids(["x"]),
+        KEY.of_request("x", "", []),
+        KEY.split_key("x"),
+        KEY.split_key('["x",1]'),
+        KEY.reference_folds_key("x", 1),
+        KEY.reference_folds_key("x", 2),
+    ]
 
     assert all(one != other for one, other in combinations(digests, 2))
 

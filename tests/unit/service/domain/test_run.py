@@ -44,6 +44,8 @@ OTHER_VALUES: dict[str, Any] = {
     "config": UnlearningConfig(ladder=default_ladder(None)),
     "policy": POLICY.model_copy(update={"alpha": 0.04}),
     "seed": 2,
+    "audit_family": digest_of("auditors"),
+    "teach_family": digest_of("teachers"),
 }
 
 
