@@ -134,6 +134,16 @@ def test_more_or_fewer_canaries_than_planned_do_not_belong_there(plan: CanaryPla
     ]
 
 
+@pytest.mark.parametrize("name", ["original", "candidate"])
+def test_canaries_without_an_auc_are_missing(name: str) -> None:
+    canaries = a_canary_evidence()
+    without = canaries.model_copy(update={name: changed(getattr(canaries, name), value=None)})
+
+    assert failed_checks(CanariesMeasured(), an_evidence(WITH_CANARIES, canaries=without), WITH_CANARIES) == [
+        ("measured.canaries", ReasonCode.MEASUREMENT_MISSING)
+    ]
+
+
 @pytest.mark.parametrize("name", list(CanaryEvidence.model_fields))
 @pytest.mark.parametrize("update", [{"p_value": None}, {"role": Role.RELEARNED}])
 def test_a_test_of_canaries_that_lacks_something_is_missing(name: str, update: dict[str, Any]) -> None:
