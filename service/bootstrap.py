@@ -225,6 +225,7 @@ def build_workflow(
             clock=clock,
             key=key,
             signer=signer,
+            references=references,
             forget_rows=forget_rows,
         ),
         publisher=Publisher(

@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcu_core.report import AuditPlan, Signal
+from mcu_core.report import AuditPlan, ReferencesPlan, Signal
 from service.attestation import attest, microseconds, plan_statement
 from service.domain.commitment import CommitmentKey
 from service.domain.receipt import ForgottenSet, forgotten_set
 from service.domain.run import UnlearningRun, plan_envelope_key, plan_key
+from service.errors import ObjectMissingError
 from service.ports import Clock, ManifestSource, ObjectStore, Store
+from service.references import ReferenceRegister
 from service.signing import Signer
 
 
@@ -23,6 +25,7 @@ class Planner:
     clock: Clock
     key: CommitmentKey
     signer: Signer
+    references: ReferenceRegister
     forget_rows: Callable[[UnlearningRun], tuple[int, ...]]
     """Reads D_f of a run, canaries apart, from its resolution."""
 
@@ -57,8 +60,24 @@ class Planner:
             ids |= {row: sample_id for row, sample_id in zip(found.rows, known, strict=True) if row in rows}
         return forgotten_set(self.key, run.run_id, ids.values())
 
+    def _auditors(self, run: UnlearningRun) -> ReferencesPlan | None:
+        """Return the references that the run's specification names.
+
+        Raises:
+            ObjectMissingError: they are gone.
+        """
+        name = run.spec.audit_family
+        if name is None:
+            return None
+        records = (family.record for family in self.references.families(run.lineage))
+        found = next((record for record in records if record is not None and record.digest == name), None)
+        if found is None:
+            raise ObjectMissingError(f"{run.run_id}: the references that were to audit are gone")
+        return ReferencesPlan(family=name, folds=found.plan.config.folds)
+
     def _fresh(self, run: UnlearningRun) -> AuditPlan:
         spec, audit = run.spec, run.spec.config.audit
+        auditors = self._auditors(run)
         return AuditPlan(
             run_id=run.run_id,
             lineage=run.lineage,
@@ -73,7 +92,8 @@ class Planner:
             forget_count=spec.forget_count,
             forget_root=self.forgotten(run).root,
             split_commitment=hashlib.sha256(bytes.fromhex(self.key.split_key(spec.manifest_digest))).hexdigest(),
-            primary_signal=Signal.PHI,
+            primary_signal=Signal.PHI if auditors is None else Signal.CALIBRATED,
+            references=auditors,
             seed=spec.seed,
             tail_level=spec.policy.tail_level,
             confidence=audit.confidence,

@@ -39,7 +39,7 @@ from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
 from service.worker.auditing import AuditedSamples, report_on, run_seed, score_candidate, start_of_run
-from service.worker.references import with_teacher
+from service.worker.references import load_auditors, with_teacher
 from service.worker.samples import DecodedSamples, decode
 from service.worker.threads import use_threads
 
@@ -165,8 +165,15 @@ def _attempt(
     _store_pathway(order, objects, outcome)
     # 4. Score what was stored
     stored = checkpoint.load(objects.read(candidate.key), problem.model, expected_digest=candidate.sha256)
+    auditors = load_auditors(order, objects, problem.model)
     scores = score_candidate(
-        order, problem, audited, outcome.with_candidate(stored), started_at=started_at, progress=notes.training
+        order,
+        problem,
+        audited,
+        outcome.with_candidate(stored),
+        started_at=started_at,
+        references=() if auditors is None else (auditors,),
+        progress=notes.training,
     )
     kept = objects.create(f"{order.prefix}/scores.parquet", scores)
     # 5. Judge

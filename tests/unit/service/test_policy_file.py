@@ -13,7 +13,7 @@ from tests.evidence import a_plan, an_evidence
 
 @pytest.fixture(scope="module")
 def shipped() -> AuditPolicy:
-    text = (resources.files("service") / "audit_policy.yaml").read_text(encoding="utf-8")
+    text = (resources.files("service") / "policy.yaml").read_text(encoding="utf-8")
     return AuditPolicy.model_validate(yaml.safe_load(text))
 
 
