@@ -39,8 +39,6 @@ WEIGHTS, REPORT, PAGE, SCORES, PLAN, POLICY = (
 )
 """Names of subjects, and of the members of a bundle that they are."""
 
-PLAN_ENVELOPE, REPORT_ENVELOPE = "plan.dsse.json", "report.dsse.json"
-
 Microseconds = Annotated[int, Field(ge=0, lt=2**53)]
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 

@@ -12,18 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mcu_core.report import AuditReport
-from service.attestation import (
-    PAGE,
-    PLAN,
-    PLAN_ENVELOPE,
-    POLICY,
-    REPORT,
-    REPORT_ENVELOPE,
-    SCORES,
-    attest,
-    audit_statement,
-)
-from service.bundle import attempt_member
+from service.attestation import PLAN, REPORT, SCORES
 from service.domain.canonical import canonical_bytes
 from service.domain.entries import released, ticket_changed
 from service.domain.model import Model
@@ -36,6 +25,7 @@ from service.errors import (
     ObjectExistsError,
     PointerMovedError,
 )
+from service.evidence import PLAN_ENVELOPE, REPORT_ENVELOPE, basis_members, earlier_members, judged_members
 from service.ports import Change, Clock, ObjectStore, Store
 from service.signing import Signer
 
@@ -126,30 +116,22 @@ class Publisher:
     def _evidence(self, run: UnlearningRun, release: Release, report_bytes: bytes) -> dict[str, bytes]:
         """Return the members of the run's bundle: what anybody needs to recompute the verdict."""
         report = AuditReport.model_validate_json(report_bytes)
-        page = self.render(report)
-        statement = audit_statement(report, page=page, attested_at=release.created_at)
         prefix = attempt_prefix(run.run_id, run.epoch)
-        members = {name: self.objects.read(f"{prefix}/{name}") for name in (PLAN, PLAN_ENVELOPE, SCORES)}
-        members |= {
-            REPORT: report_bytes,
-            PAGE: page,
-            REPORT_ENVELOPE: attest(statement, self.signer),
-            POLICY: canonical_bytes(run.spec.policy.model_dump(mode="json")),
-        }
+        planned = {name: self.objects.read(f"{prefix}/{name}") for name in (PLAN, PLAN_ENVELOPE)}
+        judged = judged_members(report, page=self.render(report), signer=self.signer, now=release.created_at)
+        members = planned | judged | basis_members(run.spec.policy, self.objects.read(f"{prefix}/{SCORES}"))
         for attempt in run.attempts[:-1]:
             folder = attempt_prefix(run.run_id, attempt.attempt)
-            members |= {
-                attempt_member(attempt.attempt, name): self.objects.read(f"{folder}/{name}")
-                for name in (PLAN, PLAN_ENVELOPE, REPORT, REPORT_ENVELOPE)
-            }
+            kept = (PLAN, PLAN_ENVELOPE, REPORT, REPORT_ENVELOPE)
+            members |= earlier_members(attempt.attempt, {name: self.objects.read(f"{folder}/{name}") for name in kept})
         return members
 
     def attest_attempt(self, run: UnlearningRun, report: AuditReport) -> None:
         """Sign what the gate said of an attempt, whatever it was; harmless to repeat."""
         key = f"{attempt_prefix(run.run_id, run.epoch)}/{REPORT_ENVELOPE}"
         if self.objects.head(key) is None:
-            statement = audit_statement(report, page=None, attested_at=self.clock.now())
-            self.objects.create(key, attest(statement, self.signer))
+            judged = judged_members(report, page=None, signer=self.signer, now=self.clock.now())
+            self.objects.create(key, judged[REPORT_ENVELOPE])
 
     def _save(self, run: UnlearningRun, model: Model, release: Release, actor: str) -> None:
         now = release.created_at
