@@ -162,8 +162,9 @@ def _groups(scene: Scene) -> NDArray[np.str_]:
 
 def _subjects(group: NDArray[np.str_], each: int) -> Integers:
     first = {name: int(np.flatnonzero(group == name)[0]) for name in np.unique(group)}
-    starts = np.array([first[name] for name in group])
-    return starts + (np.arange(len(group)) - starts) // each
+    starts = np.array([first[name] for name in group], dtype=np.int64)
+    subjects: Integers = starts + (np.arange(len(group)) - starts) // each
+    return subjects
 
 
 def _memories(scene: Scene) -> Mapping[Role, float]:
@@ -184,7 +185,7 @@ def _remembered(scene: Scene, group: NDArray[np.str_], role: Role, memory: float
 
 
 def _facts(scene: Scene, roles: tuple[Role, ...]) -> Facts:
-    names = {
+    names: dict[Role, ModelName] = {
         Role.ORIGINAL: ModelName.ORIGINAL,
         Role.PRE_UNLEARNED: ModelName.RANDOM_LABEL,
         Role.CANDIDATE: ModelName.MCU_BETA,
