@@ -1,6 +1,6 @@
 """Rates with exact intervals."""
 
-from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from mcu_core.report import Estimate
 
@@ -18,11 +18,11 @@ def rate(successes: int, count: int, *, confidence: float) -> Estimate:
 
     Source: Clopper & Pearson (1934), Biometrika 26.
     """
-    interval = stats.binomtest(successes, count).proportion_ci(confidence_level=confidence, method="exact")
+    low, high = proportion_confint(successes, count, alpha=1.0 - confidence, method="beta")
     return Estimate(
         value=successes / count,
-        low=float(interval.low),
-        high=float(interval.high),
+        low=float(low),
+        high=float(high),
         count=count,
         method="clopper-pearson",
     )

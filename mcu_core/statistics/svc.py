@@ -36,7 +36,10 @@ def svc_attack(members: Floats, nonmembers: Floats, forget: Floats, sealed: Floa
     if len(members) != len(nonmembers):
         raise ValueError(f"the attack needs as many members as non-members, got {len(members)} and {len(nonmembers)}")
     classifier = fit_svc(members, nonmembers)
-    forget_rate, sealed_rate = (float(1.0 - np.mean(_predict(classifier, part))) for part in (forget, sealed))
+    decisions = _predict(classifier, np.concatenate([forget, sealed]))
+    forget_rate, sealed_rate = (
+        float(1.0 - part.mean()) for part in (decisions[: len(forget)], decisions[len(forget) :])
+    )
     return MembershipAttack(
         nonmember_share=forget_rate,
         sealed_nonmember_share=sealed_rate,

@@ -10,6 +10,7 @@ from mcu_core.report import TailTest
 from mcu_core.statistics.scores import Floats
 
 Side = Literal["upper", "lower"]
+SIDES: tuple[Side, Side] = ("upper", "lower")
 
 
 def tail(forget: Floats, nonmembers: Floats, *, side: Side, level: float) -> TailTest:
