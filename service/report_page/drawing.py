@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 WIDTH, HEIGHT = 440, 300
 """Of a drawing, in its own units; a phone shows 440 of them on 300 px, a desk on 600 px."""
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 50
+LEFT, RIGHT, TOP, BOTTOM = 58, 26, 34, 50
 """Margins around the plot, wide enough for a phone's larger letters."""
 
 Points = Sequence[tuple[float, float]]

@@ -18,7 +18,7 @@ GRID = tuple(step / 20 for step in range(1, 21))
 
 def p_values(report: AuditReport) -> Figure | None:
     """Return the figure, or nothing where there are no p-values."""
-    deleted, unseen = report.evidence.individuals.p_two, report.evidence.figures.p_values
+    deleted, unseen = sorted(report.evidence.individuals.p_two), sorted(report.evidence.figures.p_values)
     if not deleted:
         return None
     title = "Does any single person stand out?"
@@ -56,14 +56,14 @@ def p_values(report: AuditReport) -> Figure | None:
 
 
 def share_up_to(p_values: Sequence[float], p: float) -> float:
-    """Return the share of the p-values that are at most p."""
-    return bisect_right(sorted(p_values), p) / len(p_values)
+    """Return the share of the p-values, ascending, that are at most p."""
+    return bisect_right(p_values, p) / len(p_values)
 
 
 def cumulative(p_values: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the corners of the empirical distribution function from (0, 0) to (1, 1), thinned."""
+    """Return the corners of the distribution function of ascending p-values, from (0, 0) to (1, 1), thinned."""
     count = len(p_values)
-    heights = [(p, (rank + 1) / count) for rank, p in enumerate(sorted(p_values))]
+    heights = [(p, (rank + 1) / count) for rank, p in enumerate(p_values)]
     return [(0.0, 0.0), *drawing.thinned(heights, MOST_STEPS), (1.0, 1.0)]
 
 
@@ -78,6 +78,6 @@ def _marks(deleted: Sequence[float], unseen: Sequence[float]) -> list[Element]:
         marks.append(drawing.steps(plot, cumulative(unseen), "unseen"))
     marks.append(drawing.steps(plot, cumulative(deleted), "candidate"))
     if len(deleted) <= FEW:
-        ranked = enumerate(sorted(deleted))
+        ranked = enumerate(deleted)
         marks += [drawing.dot(plot, (p, (rank + 1) / len(deleted)), "candidate", 3.5) for rank, p in ranked]
     return marks

@@ -28,22 +28,26 @@ SIGNS = {Tone.GOOD: "\N{CHECK MARK}", Tone.BAD: "\N{MULTIPLICATION SIGN}", Tone.
 
 def steps(report: AuditReport) -> tuple[Step, ...]:
     """Return one line for each stage, in the order in which they decide."""
-    found = report.judgement.findings
-    return tuple(_step(stage, [one for one in found if one.stage is stage]) for stage in Stage)
+    found = {stage: [one for one in report.judgement.findings if one.stage is stage] for stage in Stage}
+    *before, last = Stage
+    return (*(_step(stage, found[stage]) for stage in before), _acceptance(last, found[last], bool(found[before[-1]])))
 
 
 def _step(stage: Stage, findings: Sequence[Finding]) -> Step:
     failed = [finding for finding in findings if not finding.passed]
     if not findings:
         tone, answer = Tone.OPEN, "not reached"
-    elif stage is Stage.ACCEPT:
-        carried = len(failed) < len(findings)
-        tone = Tone.GOOD if carried else Tone.OPEN
-        answer = "yes" if carried else "no"
     elif failed:
         tone, answer = Tone.BAD, f"{len(failed)} of {numbers.counted(len(findings), 'check')} failed"
     else:
         tone, answer = Tone.GOOD, f"{numbers.counted(len(findings), 'check')} passed"
+    return Step(question=words.STAGES[stage], answer=answer, tone=tone, sign=SIGNS[tone])
+
+
+def _acceptance(stage: Stage, findings: Sequence[Finding], reached: bool) -> Step:
+    carried = any(finding.passed for finding in findings)
+    tone = Tone.GOOD if carried else Tone.OPEN
+    answer = "yes" if carried else "no" if reached else "not reached"
     return Step(question=words.STAGES[stage], answer=answer, tone=tone, sign=SIGNS[tone])
 
 
