@@ -20,9 +20,8 @@ from mcu_core.images import ImageData
 from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
-from mcu_core.types import Problem, State
 from mcu_core.statistics.scores import Floats
-
+from mcu_core.types import Problem, State
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Of Debian's package `dataset-fashion-mnist`."""

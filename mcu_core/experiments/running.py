@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mcu_core import checkpoint, models
 from mcu_core.audit.facts import environment
-
 from mcu_core.config import PointPolicy, SelectionConfig
 from mcu_core.connectivity import sweep as path_sweep
 from mcu_core.connectivity.fit import choose_mask, fit_curve

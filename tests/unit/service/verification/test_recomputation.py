@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from mcu_core.statistics.assemble import evidence_of
 
 from mcu_core.judging.decide import decide
 from mcu_core.report.evidence import Role
 from mcu_core.report.judgement import Verdict
+from mcu_core.statistics.assemble import evidence_of
 from mcu_core.statistics.scores import ScoreTable, from_parquet, to_parquet
 from service.bundle import Bundle, write_bundle
 from service.signing import load_public_key
