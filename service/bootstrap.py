@@ -140,7 +140,7 @@ def build_workflow(
     """Build what moves tickets and runs."""
 
     def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
-        return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
+        return resolution_file.decode(objects.read(resolution_key(run.run_id))).unlearned
 
     return Workflow(
         store=store,
@@ -156,6 +156,7 @@ def build_workflow(
             clock=clock,
             policy=load_policy(settings),
             max_forget_fraction=settings.max_forget_fraction,
+            canaries_per_run=settings.canaries_per_run,
             actor=CONTROLLER,
         ),
         publisher=Publisher(

@@ -39,6 +39,7 @@ KEY = CommitmentKey(bytes(range(32)))
 ACTOR = "alice"
 WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.zeros(3, np.float32)})
 ATTEMPT_FAILURES = 3
+CANARIES_PER_RUN = 3
 RETRY_SECONDS = 10.0
 _ROUNDS = 60
 """More than any story needs."""
@@ -152,7 +153,7 @@ class World:
         self, store: Store, objects: ObjectStore, runner: JobRunner, pixels: DecodedPixels, max_forget_fraction: float
     ) -> Workflow:
         def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
-            return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
+            return resolution_file.decode(objects.read(resolution_key(run.run_id))).unlearned
 
         return Workflow(
             store=store,
@@ -168,6 +169,7 @@ class World:
                 clock=self.clock,
                 policy=POLICY,
                 max_forget_fraction=max_forget_fraction,
+                canaries_per_run=CANARIES_PER_RUN,
                 actor="controller",
             ),
             publisher=Publisher(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mcu_core.config import ArchitectureConfig, Rung, Seed, UnlearningConfig
 from mcu_core.gate import GatePolicy
 from mcu_core.report import AttemptSummary, Digest, Verdict
+from service.domain.canary import shortage
 from service.domain.canonical import canonical_bytes, canonical_digest
 
 
@@ -49,6 +50,28 @@ class _Document(BaseModel):
         return canonical_bytes(self.model_dump(mode="json"))
 
 
+class RunCanaries(_Document):
+    """How many canaries a run got, and the commitment to the coins that decided who was trained on."""
+
+    included: Annotated[int, Field(ge=0)]
+    """Trained on, and forgotten by this run together with the tickets' samples."""
+    excluded: Annotated[int, Field(ge=0)]
+    """Never trained on: what the audit compares the others with."""
+    wanted: Annotated[int, Field(ge=1)]
+    """Of either kind, had there been enough."""
+    commitment: Digest
+    """SHA-256 of the register of canaries, as registered with the model before any run."""
+
+    @property
+    def shortage(self) -> str | None:
+        """Return what a report must say of too few canaries."""
+        return shortage(self.included, self.wanted)
+
+
+def _is_absent(value: RunCanaries | None) -> bool:
+    return value is None
+
+
 class RunSpec(_Document):
     """Everything that decides a run's result, frozen when its batch closes. Its digest is the run's id."""
 
@@ -63,9 +86,17 @@ class RunSpec(_Document):
     manifest_digest: Digest
     resolution_digest: Digest
     forget_count: Annotated[int, Field(ge=1)]
+    """Samples of the tickets; canaries are not among them."""
     config: UnlearningConfig
     policy: GatePolicy
     seed: Seed
+    canaries: RunCanaries | None = Field(default=None, exclude_if=_is_absent)
+    """`None` where none were registered. Then it is left out, so that older runs keep their ids."""
+
+    @property
+    def unlearned_count(self) -> int:
+        """Return how many samples the run forgets: those of the tickets and the canaries among them."""
+        return self.forget_count + (self.canaries.included if self.canaries else 0)
 
     @property
     def digest(self) -> str:

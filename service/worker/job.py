@@ -6,28 +6,26 @@ the object store, and writes under its attempt's own folder. Its outcome is writ
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
 import torch
 
-from mcu_core import checkpoint, models, pipeline
+from mcu_core import checkpoint, pipeline
 from mcu_core.audit import assemble
 from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
 from mcu_core.gate import judge
-from mcu_core.heldout import split_heldout
 from mcu_core.parallel import joined, leave
 from mcu_core.report import AuditReport, Measurements, Subjects
 from mcu_core.runtime import runtime_of
 from mcu_core.types import Outcome as CoreOutcome
-from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate, SealedSamples
+from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate
 from service import resolution_file
 from service.domain.canonical import canonical_bytes
 from service.domain.release import weights_key
-from service.domain.resolution import Resolution
 from service.domain.run import (
     FailureKind,
     Outcome,
@@ -39,7 +37,8 @@ from service.domain.run import (
 from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
-from service.worker.samples import DecodedSamples, decode
+from service.worker.posing import pose
+from service.worker.samples import decode
 from service.worker.threads import use_threads
 
 PROGRESS_SECONDS = 0.5
@@ -153,7 +152,8 @@ def _attempt(
         threads=threads,
         progress=notes.decoding,
     )
-    problem, sealed = pose(order, resolution, samples, base)
+    posed = pose(order, resolution, samples, base)
+    problem = posed.problem
     _require_baseline(order, problem)
     # 3. Unlearn
     outcome = pipeline.run(
@@ -172,8 +172,8 @@ def _attempt(
     # 4. Measure what was stored
     stored = checkpoint.load(objects.read(candidate.key), problem.model, expected_digest=candidate.sha256)
     measurements = assemble.measure(
-        problem,
-        sealed,
+        replace(problem, forget=posed.audited.tickets),  # a mislabelled canary is not like the sealed ones
+        posed.sealed,
         outcome.with_candidate(stored),
         spec.config,
         spec.seed,
@@ -188,36 +188,6 @@ def _attempt(
     return Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256)
 
 
-def pose(
-    order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base: bytes
-) -> tuple[Problem, SealedSamples]:
-    """Return the unlearning problem of an order and, apart from it, the samples that only the audit may see.
-
-    Raises:
-        CheckpointError, ArchitectureError: the base model is not the one of the specification or does not fit.
-        DataError: rows do not belong to the training split.
-    """
-    spec = order.spec
-    forget = samples.positions(resolution.forget)
-    train = torch.from_numpy(samples.train)
-    is_retain = torch.ones(len(samples.readable), dtype=torch.bool)
-    is_retain[forget] = False
-    heldout = split_heldout(samples.heldout_subjects, bytes.fromhex(order.split_key), spec.config.heldout)
-    heldout_positions = torch.from_numpy(samples.heldout)
-    model = models.build(spec.architecture)
-    problem = Problem(
-        model=model,
-        architecture=spec.architecture,
-        original=checkpoint.load(base, model, expected_digest=spec.base_model_digest).to(compute_device()),
-        data=samples.data,
-        forget=forget,
-        retain=train[is_retain[train]],
-        validation=heldout_positions[heldout.validation],
-        test=heldout_positions[heldout.test],
-    )
-    return problem, SealedSamples(rows=heldout_positions[heldout.sealed])
-
-
 def name_original(measurements: Measurements, digest: str) -> Measurements:
     """Return measurements whose first row carries the digest of the original's file.
 
@@ -226,11 +196,6 @@ def name_original(measurements: Measurements, digest: str) -> Measurements:
     """
     original = measurements.original.model_copy(update={"digest": digest})
     return measurements.model_copy(update={"models": (original, *measurements.models[1:])})
-
-
-def compute_device() -> torch.device:
-    """Return the device that computes: the GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def report_bytes(report: AuditReport) -> bytes:

@@ -31,6 +31,7 @@ ROWS_PER_READ = 256
 DECODER = f"pillow-{PIL.__version__}"
 """Another version may round otherwise."""
 _FACTS = frozenset({"sample_id", "split", "label", "subject_id"})
+_SPLIT_NUMBERS = {split.value: number for number, split in enumerate(Split)}
 _IMAGES = frozenset({"image", "uri", "sha256"})
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """Formats that are decoded; every further one is code that hostile bytes can reach."""
@@ -47,6 +48,7 @@ class DecodedSamples:
         readable: bool by row: whether it was not left out.
         train: positions of the training split.
         heldout: positions of the held-out split.
+        canary: positions of canaries that no model was trained on; neither of the two splits has them.
         heldout_subjects: subject of each held-out sample, or its own id where it has none.
     """
 
@@ -54,6 +56,7 @@ class DecodedSamples:
     readable: NDArray[np.bool_]
     train: NDArray[np.int64]
     heldout: NDArray[np.int64]
+    canary: NDArray[np.int64]
     heldout_subjects: tuple[str, ...]
 
     def positions(self, rows: Sequence[int]) -> torch.Tensor:
@@ -116,8 +119,9 @@ def decode(
     return DecodedSamples(
         data=ImageData(images=torch.from_numpy(images), labels=torch.from_numpy(table.labels)),
         readable=table.readable,
-        train=np.flatnonzero(table.readable & table.is_train),
-        heldout=np.flatnonzero(table.readable & ~table.is_train),
+        train=table.positions(Split.TRAIN),
+        heldout=table.positions(Split.HELDOUT),
+        canary=table.positions(Split.CANARY),
         heldout_subjects=table.heldout_subjects,
     )
 
@@ -127,7 +131,8 @@ class _Table:
     """What a manifest says of its rows, without the images."""
 
     labels: NDArray[np.int64]
-    is_train: NDArray[np.bool_]
+    splits: NDArray[np.int8]
+    """Number of each row's split in `_SPLIT_NUMBERS`; -1 where it was left out."""
     readable: NDArray[np.bool_]
     heldout_subjects: tuple[str, ...]
 
@@ -137,7 +142,7 @@ class _Table:
         readable = np.ones(rows, dtype=np.bool_)
         readable[np.asarray(left_out, dtype=np.int64)] = False
         labels = np.full(rows, -1, dtype=np.int64)
-        is_train = np.zeros(rows, dtype=np.bool_)
+        splits = np.full(rows, -1, dtype=np.int8)
         subjects: list[str] = []
         for row, record in enumerate(_records(file, _FACTS)):
             if not readable[row]:
@@ -145,10 +150,16 @@ class _Table:
             if not 0 <= record["label"] < architecture.classes:
                 raise DataError(f"row {row}: label {record['label']} is not in 0 to {architecture.classes - 1}")
             labels[row] = record["label"]
-            is_train[row] = record["split"] == Split.TRAIN
-            if not is_train[row]:
+            if record["split"] not in _SPLIT_NUMBERS:
+                raise DataError(f"row {row}: the split is none of {', '.join(_SPLIT_NUMBERS)}")
+            splits[row] = _SPLIT_NUMBERS[record["split"]]
+            if record["split"] == Split.HELDOUT:
                 subjects.append(record.get("subject_id") or record["sample_id"])
-        return _Table(labels=labels, is_train=is_train, readable=readable, heldout_subjects=tuple(subjects))
+        return _Table(labels=labels, splits=splits, readable=readable, heldout_subjects=tuple(subjects))
+
+    def positions(self, split: Split) -> NDArray[np.int64]:
+        """Return the readable rows of a split, ascending."""
+        return np.flatnonzero(self.splits == _SPLIT_NUMBERS[split.value])
 
 
 def _missing(pixels: PixelFile, wanted: NDArray[np.int64], pool: ThreadPoolExecutor) -> NDArray[np.int64]:
