@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -31,6 +32,7 @@ from service.reconciler import Reconciler
 from service.registration import Registry
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept
+from tests.canaries import REGISTER, planted
 from tests.measurements import POLICY
 from tests.memory_manifests import MemoryManifestSource
 from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
@@ -88,6 +90,14 @@ class Process:
     registry: Registry
     workflow: Workflow
     reconciler: Reconciler
+
+
+def world_with_canaries(*attempts: Attempt, **ports: Any) -> "World":
+    """Return a world in which registering brings canaries."""
+    manifests = planted()
+    world = World(*attempts, manifests=manifests, **ports)
+    world.registration = replace(world.registration, manifest_digest=manifests.digest, canaries=REGISTER)
+    return world
 
 
 class World:
