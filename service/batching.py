@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 from mcu_core.config import UnlearningConfig, default_ladder, needs_teacher
 from mcu_core.judging.policy import AuditPolicy
+from service.domain.canary import NO_CANARIES, CanaryBatch, draw_batch
 from service.domain.entries import run_created, ticket_changed
 from service.domain.model import Model
 from service.domain.references import ReferencePurpose
 from service.domain.release import Release
 from service.domain.resolution import Resolution, resolve
-from service.domain.run import RunPhase, RunSpec, UnlearningRun
+from service.domain.run import RunCanaries, RunPhase, RunSpec, UnlearningRun
 from service.domain.ticket import Ticket, TicketEvent, TicketReason, advance
 from service.errors import ActiveRunError, StaleVersionError
 from service.ports import Change, Clock, ManifestSource, Store
@@ -27,6 +28,9 @@ class Batcher:
     policy: AuditPolicy
     references: ReferenceRegister
     max_forget_fraction: float
+    """Of the tickets' samples alone: canaries come on top."""
+    canaries_per_run: int
+    """Most canaries of either kind, trained on and not."""
     actor: str
 
     def open_run(self, model: Model, tickets: Sequence[Ticket]) -> UnlearningRun | None:
@@ -34,7 +38,8 @@ class Batcher:
 
         1. Tickets whose samples are all forgotten already are closed with a pointer to that release.
         2. Tickets join, oldest first, until the batch forgets as much as one run may.
-        3. Base model, rows, configuration, policy, references and seed are frozen; run and tickets are saved together.
+        3. Base model, rows, canaries, configuration, policy, references and seed are frozen; run and tickets are saved
+           together, and with them which canaries the run takes.
 
         Args:
             model: a lineage without an active run.
@@ -55,7 +60,8 @@ class Batcher:
         if not batch:
             return None
         # 3. Freeze
-        run = self._frozen(model, batch, resolution_of(model, rows, forgotten))
+        canaries = self._canaries(model, rows, forgotten)
+        run = self._frozen(model, batch, resolution_of(model, rows, forgotten, canaries))
         now = run.created_at
         entries = [run_created(run, self.actor)]
         started = []
@@ -67,6 +73,7 @@ class Batcher:
             tickets=tuple(started),
             runs=(run,),
             models=(replace(model, runs_started=model.runs_started + 1),),
+            canaries_taken=((model.lineage, run.run_id, canaries.rows),) if canaries.rows else (),
             entries=tuple(entries),
         )
         try:
@@ -107,6 +114,28 @@ class Batcher:
     def _rows(self, ticket: Ticket, model: Model) -> tuple[int, ...]:
         return self.manifests.resolve(model.manifest.digest, self.store.sample_ids(ticket.ticket_id)).rows
 
+    def _canaries(self, model: Model, rows: set[int], forgotten: dict[int, int]) -> CanaryBatch:
+        """Choose the canaries of the next run; those that a failed run had taken were not forgotten and are free."""
+        if model.canary_commitment is None:
+            return NO_CANARIES
+        kept = model.manifest.train_rows - len(forgotten) - len(rows)
+        return draw_batch(
+            self.store.canaries(model.lineage),
+            unavailable=rows | forgotten.keys(),
+            most=min(self.canaries_per_run, kept // 2),  # D_r is never small for their sake
+            seed=f"{model.canary_commitment} {model.runs_started + 1}",
+        )
+
+    def _canary_counts(self, model: Model, resolution: Resolution) -> RunCanaries | None:
+        if model.canary_commitment is None or not self.canaries_per_run:
+            return None
+        return RunCanaries(
+            included=len(resolution.canary_included),
+            excluded=len(resolution.canary_excluded),
+            wanted=self.canaries_per_run,
+            commitment=model.canary_commitment,
+        )
+
     def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:
         now = self.clock.now()
         base = current_release(self.store.releases(model.lineage), model)
@@ -129,6 +158,8 @@ class Batcher:
             seed=model.runs_started + 1,
             audit_family=None if auditor is None else auditor.digest,
             teach_family=None if teacher is None else teacher.digest,
+
+            canaries=self._canary_counts(model, resolution),
         )
         return UnlearningRun(
             run_id=spec.run_id,
@@ -150,13 +181,16 @@ class Batcher:
         self.store.save(Change(tickets=tuple(new for _, new in moved), entries=entries))
 
 
-def resolution_of(model: Model, requested: set[int], forgotten: dict[int, int]) -> Resolution:
-    """Return the parts of a lineage's training split when these rows are to be forgotten."""
+def resolution_of(
+    model: Model, requested: set[int], forgotten: dict[int, int], canaries: CanaryBatch = NO_CANARIES
+) -> Resolution:
+    """Return the parts of a lineage's training split when these rows and canaries are to be forgotten."""
     return resolve(
         manifest_digest=model.manifest.digest,
         train_rows=model.manifest.train_rows,
         requested=requested,
         forgotten_before=forgotten,
+        canaries=canaries,
     )
 
 

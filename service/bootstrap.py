@@ -27,6 +27,7 @@ from service.adapters.sql_store import connect_store, sqlite_url
 from service.adapters.weights_header import check_weights
 from service.batching import Batcher
 from service.domain.commitment import CommitmentKey
+from service.domain.resolution import Resolution
 from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError, ServiceRunningError
 from service.intake import Intake
@@ -197,8 +198,8 @@ def build_workflow(
     """Build what moves tickets and runs."""
     signer = load_signer(settings)
 
-    def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
-        return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
+    def resolution(run: UnlearningRun) -> Resolution:
+        return resolution_file.decode(objects.read(resolution_key(run.run_id)))
 
     references = build_register(settings, store, objects, clock, CONTROLLER)
     return Workflow(
@@ -216,6 +217,7 @@ def build_workflow(
             policy=load_policy(settings),
             references=references,
             max_forget_fraction=settings.max_forget_fraction,
+            canaries_per_run=settings.canaries_per_run,
             actor=CONTROLLER,
         ),
         planner=Planner(
@@ -226,14 +228,14 @@ def build_workflow(
             key=key,
             signer=signer,
             references=references,
-            forget_rows=forget_rows,
+            forget_rows=lambda run: resolution(run).forget,
         ),
         publisher=Publisher(
             store=store,
             objects=objects,
             clock=clock,
             render=report_page.render,
-            forget_rows=forget_rows,
+            forget_rows=lambda run: resolution(run).unlearned,
             signer=signer,
         ),
         references=references,

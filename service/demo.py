@@ -22,11 +22,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from mcu_core.config import RetrainConfig, Schedule, TrainConfig
 from mcu_core.report import AuditReport
 from service.bootstrap import build_objects, build_runner, claim_data_dir
-from service.cli.models import REGISTER_SECONDS, stage
+from service.cli.models import REGISTER_SECONDS, canary_message, stage
 from service.cli.output import EXIT_ERROR, EXIT_NOT_SUCCEEDED, console, told_errors
 from service.cli.tickets import CALL_SECONDS, SUBMIT_SECONDS, follow, state_name
 from service.client import Client, connect
-from service.demo_data import DemoData, build_demo_manifest
+from service.demo_data import CANARY_COUNT, DemoData, build_demo_manifest
 from service.demo_summary import explain, measurements_table
 from service.domain.release import report_key
 from service.domain.run import attempt_prefix
@@ -133,7 +133,8 @@ def _prepare(folder: Path, seed: int) -> tuple[DemoData, float]:
 
     data = build_demo_manifest(folder / "data", seed=seed)
     console.print(
-        f"Data: {data.name} ({data.origin}), {len(data.train_ids)} training images, {data.heldout_count} held out."
+        f"Data: {data.name} ({data.origin}), {len(data.train_ids)} training images, {data.heldout_count} held out, "
+        f"{CANARY_COUNT} canaries, {data.included_count} of them to train on."
     )
     with _bar("training the original model") as update:
         trained = train_original(
@@ -242,6 +243,7 @@ def _register(client: Client, folder: Path, data: DemoData, train_accuracy: floa
             stop_at_train_accuracy=RECIPE.stop_at_train_accuracy,
         ),
         baseline_train_accuracy=train_accuracy,
+        canaries=canary_message(data.canaries),
     )
     client.models.RegisterModel(request, timeout=REGISTER_SECONDS)
 

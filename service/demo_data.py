@@ -1,5 +1,6 @@
 """Real images for the demo: Fashion-MNIST from where it can be had, else scikit-learn's digits."""
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcu_core.config import ArchitectureConfig
+from service.domain.canary import KEY_BYTES
 from service.domain.manifest import Split
 from service.errors import ServiceError
 from service.manifests.build import build_manifest
+from service.manifests.canaries import plant_canaries
 from service.manifests.images import digits_source, idx_source, torchvision_source
 from service.manifests.plan import BuildOptions, SampleSource
 
@@ -18,6 +21,8 @@ DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 TRAIN_COUNT = 3000
 HELDOUT_COUNT = 6000
 DIGITS_HELDOUT_SHARE = 0.6
+CANARY_COUNT = 128
+"""About half of them are trained on: what one run forgets."""
 
 FASHION_ARCHITECTURE = ArchitectureConfig(
     name="preresnet14", classes=10, channels=1, image_size=28, mean=(0.286,), std=(0.353,)
@@ -39,7 +44,12 @@ class DemoData:
     manifest: Path
     architecture: ArchitectureConfig
     train_ids: tuple[str, ...]
+    """Of samples that somebody may want forgotten: canaries are nobody's."""
     heldout_count: int
+    canaries: Path
+    """The secret of the coins."""
+    included_count: int
+    """Canaries to train on."""
 
 
 def build_demo_manifest(folder: Path, *, seed: int) -> DemoData:
@@ -47,7 +57,7 @@ def build_demo_manifest(folder: Path, *, seed: int) -> DemoData:
 
     Installed files first, then Debian's package, then torchvision's download; the digits lie in scikit-learn itself.
     """
-    path = folder / "manifest.parquet"
+    path = folder / "without-canaries.parquet"
     fashion = BuildOptions(seed=seed, limits={Split.TRAIN: TRAIN_COUNT, Split.HELDOUT: HELDOUT_COUNT})
     found = find_fashion_mnist(folder)
     if found is not None:
@@ -72,13 +82,20 @@ def find_fashion_mnist(folder: Path) -> tuple[SampleSource, str] | None:
 
 def _described(name: str, origin: str, path: Path, architecture: ArchitectureConfig) -> DemoData:
     table = pq.read_table(path, columns=["sample_id", "split"])
+    secret = path.with_name("canaries.secret.json")
+    manifest = path.with_name("manifest.parquet")
+    key = secrets.token_bytes(KEY_BYTES)
+    planted = plant_canaries(path, manifest, secret, count=CANARY_COUNT, mislabel=True, key=key)
+    path.unlink()
     is_train = pc.equal(table["split"], Split.TRAIN.value)
     train_ids = tuple(table.filter(is_train)["sample_id"].to_pylist())
     return DemoData(
         name=name,
         origin=origin,
-        manifest=path,
+        manifest=planted.path,
         architecture=architecture,
         train_ids=train_ids,
-        heldout_count=table.num_rows - len(train_ids),
+        heldout_count=planted.heldout,
+        canaries=secret,
+        included_count=planted.included,
     )

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcu_core.report import AuditPlan, ReferencesPlan, Signal
+from mcu_core.report import AuditPlan, CanaryPlan, ReferencesPlan, Signal
 from service.attestation import attest, microseconds, plan_statement
 from service.domain.commitment import CommitmentKey
 from service.domain.receipt import ForgottenSet, forgotten_set
-from service.domain.run import UnlearningRun, plan_envelope_key, plan_key
+from service.domain.run import RunSpec, UnlearningRun, plan_envelope_key, plan_key
 from service.errors import ObjectMissingError
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.references import ReferenceRegister
@@ -94,6 +94,7 @@ class Planner:
             split_commitment=hashlib.sha256(bytes.fromhex(self.key.split_key(spec.manifest_digest))).hexdigest(),
             primary_signal=Signal.PHI if auditors is None else Signal.CALIBRATED,
             references=auditors,
+            canaries=_canaries(run.spec),
             seed=spec.seed,
             tail_level=spec.policy.tail_level,
             confidence=audit.confidence,
@@ -101,3 +102,11 @@ class Planner:
             svc_samples=audit.svc_samples,
             created_at=microseconds(self.clock.now()),
         )
+
+
+def _canaries(spec: RunSpec) -> CanaryPlan | None:
+    """Return the canaries of a run; without some of both kinds there is nothing to compare."""
+    found = spec.canaries
+    if found is None or not found.included or not found.excluded:
+        return None
+    return CanaryPlan(included=found.included, excluded=found.excluded, coin_commitment=found.commitment)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mcu_core.report import AuditReport
+from service.domain.canary import Canary
 from service.domain.ledger import LedgerDraft, LedgerEntry
 from service.domain.manifest import Manifest, ResolvedIds
 from service.domain.model import Model
@@ -39,6 +40,10 @@ class Change:
     releases: tuple[Release, ...] = ()
     forgotten: tuple[tuple[str, int, tuple[int, ...]], ...] = ()
     """(lineage, release number, rows)."""
+    canaries: tuple[tuple[str, tuple[Canary, ...]], ...] = ()
+    """(lineage, its canaries), of inserted models."""
+    canaries_taken: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    """(lineage, run id, rows): which canaries a run takes; an earlier run's claim on them ends."""
     entries: tuple[LedgerDraft, ...] = ()
 
 
@@ -77,7 +82,9 @@ class StoreTotals:
     verdicts: tuple[tuple[str, str, int], ...]
     """(verdict, claim, count)."""
     forgotten: tuple[tuple[str, int], ...]
-    """(lineage, samples forgotten so far)."""
+    """(lineage, samples forgotten so far, canaries among them)."""
+    canaries_left: tuple[tuple[str, int], ...] = ()
+    """(lineage, canaries that it was trained on and has not forgotten yet), of lineages that were trained on any."""
 
 
 class Store(Protocol):
@@ -87,7 +94,8 @@ class Store(Protocol):
         """Save all of a change together with its ledger entries, or nothing.
 
         Raises:
-            StaleVersionError: a record was changed by somebody else since it was read.
+            StaleVersionError: a record was changed by somebody else since it was read; a lineage has canaries already,
+                or lacks one that a run takes.
             RequestIdReusedError: an inserted ticket's (tenant, request id) is taken; read it with `ticket_by_request`.
             ActiveRunError: an inserted run's lineage has an active run.
             LineageExistsError: an inserted model's lineage is taken.
@@ -137,6 +145,10 @@ class Store(Protocol):
 
     def forgotten_rows(self, lineage: str) -> dict[int, int]:
         """Return the rows that a lineage has forgotten, each with the number of the release that did it."""
+        ...
+
+    def canaries(self, lineage: str) -> Sequence[Canary]:
+        """Return a lineage's canaries by row, with the run that took each last."""
         ...
 
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:

@@ -40,7 +40,7 @@ class Publisher:
     render: Callable[[AuditReport], bytes]
     """Makes the report's HTML."""
     forget_rows: Callable[[UnlearningRun], tuple[int, ...]]
-    """Reads D_f of a run from its resolution."""
+    """Reads D_f of a run from its resolution, canaries included: they are in no later D_r either."""
     signer: Signer
 
     def publish(self, run: UnlearningRun, model: Model, actor: str) -> Release:

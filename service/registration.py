@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from service.domain.canary import Canary, CanaryRegister
 from service.domain.entries import model_registered
+from service.domain.manifest import Manifest
 from service.domain.model import Model
 from service.domain.release import Release, weights_key
 from service.domain.submission import Registration
@@ -28,9 +30,9 @@ class Registry:
     def register(self, registration: Registration, *, tenant: str, actor: str) -> Model:
         """Register a lineage whose weights and manifest lie in the object store; repeating it is harmless.
 
-        1. The manifest is what its digest says, and its labels fit the architecture.
+        1. The manifest is what its digest says, its labels fit the architecture, and its canaries are the register's.
         2. The weights are what their digest says, and a safetensors file.
-        3. Release 1 is written; the lineage and its ledger entry are saved; the pointer is moved last.
+        3. Release 1 is written; the lineage, its canaries and its ledger entry are saved; the pointer is moved last.
 
         Raises:
             LineageExistsError: the lineage is registered with something else.
@@ -44,7 +46,7 @@ class Registry:
             existing = self._register(registration, tenant=tenant, actor=actor)
         if not _same_registration(existing, registration, tenant):
             raise LineageExistsError(
-                "the lineage is registered with another model, manifest, architecture or recipe: "
+                "the lineage is registered with another model, manifest, architecture, recipe or other canaries: "
                 "choose another name for the lineage",
                 lineage=registration.lineage,
             )
@@ -61,6 +63,7 @@ class Registry:
             )
         if manifest.heldout_rows == 0:
             raise ManifestError("the manifest has no held-out samples to compare the forgotten ones with")
+        canaries = () if registration.canaries is None else self._canaries(registration.canaries, manifest)
         now = self.clock.now()
         model = Model(
             lineage=registration.lineage,
@@ -71,6 +74,7 @@ class Registry:
             recipe=registration.recipe,
             baseline_train_accuracy=registration.baseline_train_accuracy,
             registered_at=now,
+            canary_commitment=None if registration.canaries is None else registration.canaries.commitment,
         )
         release = Release(
             lineage=model.lineage,
@@ -85,7 +89,12 @@ class Registry:
         # 2. Weights
         self._publish_original(release)
         # 3. Save
-        change = Change(models=(model,), releases=(release,), entries=(model_registered(model, actor),))
+        change = Change(
+            models=(model,),
+            releases=(release,),
+            canaries=((model.lineage, canaries),),
+            entries=(model_registered(model, actor),),
+        )
         try:
             self.store.save(change)
         except LineageExistsError:
@@ -95,6 +104,25 @@ class Registry:
         if registered is None:
             raise RuntimeError(f"lineage {model.lineage} was saved and is gone")
         return registered
+
+    def _canaries(self, register: CanaryRegister, manifest: Manifest) -> tuple[Canary, ...]:
+        """Find the canaries in the manifest; each must be where its coin says, and there must be no others."""
+        included = self.manifests.resolve(manifest.digest, register.included_ids).rows
+        excluded = self.manifests.resolve(manifest.digest, register.excluded_ids).canary_rows
+        count = len(register.sample_ids)
+        missing = count - len(included) - len(excluded)
+        if missing:
+            raise ManifestError(
+                f"{missing} of {count} canaries are not in the manifest, or not in the split that their coin says: the "
+                "register belongs to another manifest"
+            )
+        if manifest.canary_rows != len(excluded):
+            raise ManifestError(
+                f"the manifest has {manifest.canary_rows} canaries that were kept out of training, the register "
+                f"{len(excluded)}: the register belongs to another manifest"
+            )
+        rows = [(row, True) for row in included] + [(row, False) for row in excluded]
+        return tuple(Canary(row=row, is_included=is_included) for row, is_included in sorted(rows))
 
     def _publish_original(self, release: Release) -> None:
         with TemporaryDirectory() as folder:
@@ -125,4 +153,5 @@ def _same_registration(model: Model, registration: Registration, tenant: str) ->
         and model.weights_digest == registration.weights_digest
         and model.recipe == registration.recipe
         and model.baseline_train_accuracy == registration.baseline_train_accuracy
+        and model.canary_commitment == (registration.canaries.commitment if registration.canaries else None)
     )

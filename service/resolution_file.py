@@ -13,6 +13,8 @@ from service.domain.resolution import Resolution
 from service.errors import DigestMismatchError
 
 _FORGET, _FORGOTTEN_BEFORE, _HELD = "forget", "forgotten_before", "held"
+_CANARY_INCLUDED, _CANARY_EXCLUDED = "canary_included", "canary_excluded"
+_PARTS = (_FORGET, _FORGOTTEN_BEFORE, _HELD, _CANARY_INCLUDED, _CANARY_EXCLUDED)
 _SCHEMA = pa.schema([pa.field("row", pa.int64(), nullable=False), pa.field("part", pa.string(), nullable=False)])
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _COUNT = re.compile(r"[0-9]{1,18}")
@@ -24,6 +26,8 @@ def encode(resolution: Resolution) -> bytes:
         _FORGET: resolution.forget,
         _FORGOTTEN_BEFORE: resolution.forgotten_before,
         _HELD: resolution.held,
+        _CANARY_INCLUDED: resolution.canary_included,
+        _CANARY_EXCLUDED: resolution.canary_excluded,
     }
     table = pa.table(
         {
@@ -57,7 +61,7 @@ def decode(content: bytes) -> Resolution:
     train_rows = metadata.get(b"train_rows", b"").decode("ascii", "replace")
     if not table.schema.equals(_SCHEMA) or not _DIGEST.fullmatch(manifest_digest) or not _COUNT.fullmatch(train_rows):
         raise DigestMismatchError("the resolution has other columns or metadata than a resolution has")
-    rows: dict[str, list[int]] = {_FORGET: [], _FORGOTTEN_BEFORE: [], _HELD: []}
+    rows: dict[str, list[int]] = {part: [] for part in _PARTS}
     for row, part in zip(table["row"].to_pylist(), table["part"].to_pylist(), strict=True):
         if part not in rows or row is None or row < 0:
             raise DigestMismatchError("the resolution has a row number or a part that no resolution has")
@@ -69,12 +73,17 @@ def decode(content: bytes) -> Resolution:
             forget=tuple(rows[_FORGET]),
             forgotten_before=tuple(rows[_FORGOTTEN_BEFORE]),
             held=tuple(rows[_HELD]),
+            canary_included=tuple(rows[_CANARY_INCLUDED]),
+            canary_excluded=tuple(rows[_CANARY_EXCLUDED]),
         )
     )
 
 
 def _checked(resolution: Resolution) -> Resolution:
-    parts = (resolution.forget, resolution.forgotten_before, resolution.held)
+    parts = (
+        *(resolution.forget, resolution.forgotten_before, resolution.held),
+        *(resolution.canary_included, resolution.canary_excluded),
+    )
     if any(first >= second for part in parts for first, second in pairwise(part)):
         raise DigestMismatchError("the resolution's row numbers are not sorted")
     if len(set().union(*parts)) != sum(len(part) for part in parts):

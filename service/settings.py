@@ -65,7 +65,11 @@ class Settings(BaseSettings):
     drain_seconds: Annotated[float, Field(ge=0.0)] = 10.0
     """Grace for open calls when asked to stop."""
     max_forget_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
-    """Share of the training split that one run forgets at most; further tickets wait for the next run."""
+    """Share of the training split that one run forgets at most; further tickets wait for the next run. Canaries do not
+    count."""
+    canaries_per_run: Annotated[int, Field(ge=0, le=10_000)] = 64
+    """Canaries that one run forgets at most, and as many that nothing was trained on; 0 forgets none. The interval of
+    an AUC between 64 and 64 is as wide as ±.10 (Hanley & McNeil 1982), enough to see a model that forgot nothing."""
     attempt_failures: Annotated[int, Field(ge=1)] = 4
     """Counted failures on one rung after which a person must look."""
     retry_seconds: Annotated[float, Field(gt=0.0)] = 1.0

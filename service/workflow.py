@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from mcu_core.config import AnotherPointRung, McuRung
 from mcu_core.report import AttemptSummary, AuditPlan, AuditReport, Verdict
 from service.batching import Batcher, current_release, resolution_of
+from service.domain.canary import batch_of
 from service.domain.commitment import CommitmentKey
 from service.domain.entries import judged, planned, run_changed, ticket_changed
 from service.domain.judging import judge_report
@@ -158,7 +159,8 @@ class Workflow:
             ids = self.store.sample_ids(ticket_id)
             requested.update(self.manifests.resolve(run.spec.manifest_digest, ids).rows)
         forgotten = self.store.forgotten_rows(run.lineage)
-        resolution = resolution_of(model, requested - forgotten.keys(), forgotten)
+        canaries = batch_of(self.store.canaries(run.lineage), run.run_id)
+        resolution = resolution_of(model, requested - forgotten.keys(), forgotten, canaries)
         if resolution.digest != run.spec.resolution_digest:
             return self.fail(
                 run,

@@ -49,6 +49,7 @@ class MemoryManifestSource:
             train_rows=splits[Split.TRAIN],
             heldout_rows=splits[Split.HELDOUT],
             label_max=max(row.label for row in rows),
+            canary_rows=splits[Split.CANARY],
         )
 
     def resolve(self, digest: str, sample_ids: Sequence[str]) -> ResolvedIds:
@@ -57,7 +58,8 @@ class MemoryManifestSource:
         return ResolvedIds(
             rows=tuple(hit[0] for _, hit in hits if hit is not None and hit[1] is Split.TRAIN),
             unknown_positions=tuple(position for position, hit in hits if hit is None),
-            heldout_positions=tuple(p for p, hit in hits if hit is not None and hit[1] is Split.HELDOUT),
+            heldout_positions=tuple(p for p, hit in hits if hit is not None and hit[1] is not Split.TRAIN),
+            canary_rows=tuple(hit[0] for _, hit in hits if hit is not None and hit[1] is Split.CANARY),
         )
 
     def _found(self, digest: str) -> tuple[Row, ...]:

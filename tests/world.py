@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -33,6 +34,7 @@ from service.references import ReferenceRegister
 from service.registration import Registry
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept
+from tests.canaries import REGISTER, planted
 from tests.measurements import POLICY
 from tests.memory_manifests import MemoryManifestSource
 from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
@@ -42,6 +44,7 @@ SIGNER = MemorySigner(b"s" * 32)
 ACTOR = "alice"
 WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.zeros(3, np.float32)})
 ATTEMPT_FAILURES = 3
+CANARIES_PER_RUN = 3
 RETRY_SECONDS = 10.0
 PURGE_AFTER = timedelta(days=28)
 _ROUNDS = 60
@@ -91,6 +94,14 @@ class Process:
     registry: Registry
     workflow: Workflow
     reconciler: Reconciler
+
+
+def world_with_canaries(*attempts: Attempt, **ports: Any) -> "World":
+    """Return a world in which registering brings canaries."""
+    manifests = planted()
+    world = World(*attempts, manifests=manifests, **ports)
+    world.registration = replace(world.registration, manifest_digest=manifests.digest, canaries=REGISTER)
+    return world
 
 
 class World:
@@ -157,7 +168,7 @@ class World:
         self, store: Store, objects: ObjectStore, runner: JobRunner, pixels: DecodedPixels, max_forget_fraction: float
     ) -> Workflow:
         def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
-            return resolution_file.decode(objects.read(resolution_key(run.run_id))).forget
+            return resolution_file.decode(objects.read(resolution_key(run.run_id))).unlearned
 
         references = ReferenceRegister(
             store=store, objects=objects, clock=self.clock, purge_after=PURGE_AFTER, actor="controller"
@@ -177,6 +188,7 @@ class World:
                 policy=POLICY,
                 references=references,
                 max_forget_fraction=max_forget_fraction,
+                canaries_per_run=CANARIES_PER_RUN,
                 actor="controller",
             ),
             publisher=Publisher(

@@ -30,6 +30,7 @@ _ROWS = """
 SELECT count(*),
        count(*) FILTER (WHERE split = 'train'),
        count(*) FILTER (WHERE split = 'heldout'),
+       count(*) FILTER (WHERE split = 'canary'),
        count(*) FILTER (WHERE sample_id IS NULL OR sample_id = ''),
        count(*) FILTER (WHERE length(sample_id) > $length),
        count(*) FILTER (WHERE label IS NULL OR label < 0),
@@ -86,14 +87,14 @@ def check_manifest(connection: duckdb.DuckDBPyConnection, path: Path, digest: st
     parameters = {"path": str(path)}
     columns: dict[str, str] = dict(connection.execute(_COLUMNS, parameters).fetchall())
     _check_columns(columns)
-    rows, train, heldout, no_id, long_id, wrong_label, label_max = _one(
+    rows, train, heldout, canary, no_id, long_id, wrong_label, label_max = _one(
         connection, _ROWS, parameters | {"length": MAX_ID_LENGTH}
     )
     ids, repeats = _one(connection, _REPEATED, parameters)
     (without_image,) = _one(connection, _missing_image_query(connection, columns, parameters), parameters)
     (wrong_sha256,) = _one(connection, _WRONG_SHA256, parameters) if "sha256" in columns else (0,)
     problems = {
-        "have a split other than train and heldout": rows - train - heldout,
+        "have a split other than train, heldout and canary": rows - train - heldout - canary,
         "have no sample_id": no_id,
         f"have a sample_id of more than {MAX_ID_LENGTH} characters": long_id,
         f"share their sample_id with another row ({ids} such ids)": repeats if not no_id else 0,
@@ -106,7 +107,9 @@ def check_manifest(connection: duckdb.DuckDBPyConnection, path: Path, digest: st
         raise ManifestError(f"of the manifest's {rows} rows, {', '.join(found)}")
     if not train:
         raise ManifestError(f"none of the manifest's {rows} rows has split train")
-    return Manifest(digest=digest, rows=rows, train_rows=train, heldout_rows=heldout, label_max=label_max)
+    return Manifest(
+        digest=digest, rows=rows, train_rows=train, heldout_rows=heldout, label_max=label_max, canary_rows=canary
+    )
 
 
 def _check_columns(columns: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from service.adapters.manifest_cache import ManifestCache
 from service.adapters.manifest_checks import check_manifest
-from service.domain.manifest import Manifest, ResolvedIds
+from service.domain.manifest import Manifest, ResolvedIds, Split
 from service.errors import ManifestError, ObjectStoreUnavailableError, ServerOverloadedError
 from service.ports import ObjectStore
 
@@ -19,7 +19,7 @@ _QUERIES_AT_ONCE = 2
 """Further callers wait: each query may use its share of the memory."""
 
 _RESOLVE = """
-SELECT requested.position, manifest.file_row_number, manifest.split = 'train'
+SELECT requested.position, manifest.file_row_number, manifest.split
 FROM requested
 JOIN read_parquet($path, file_row_number = true, hive_partitioning = false) AS manifest USING (sample_id)
 ORDER BY requested.position
@@ -108,14 +108,15 @@ def _unicode(sample_id: str) -> str | None:
     return sample_id
 
 
-def _resolved(found: Sequence[tuple[int, int, bool]], requested: int) -> ResolvedIds:
-    known = {position: (row, is_train) for position, row, is_train in found}
+def _resolved(found: Sequence[tuple[int, int, str]], requested: int) -> ResolvedIds:
+    known = {position: (row, split) for position, row, split in found}
     if len(known) != len(found):
         raise ManifestError("the manifest has a sample_id twice: inspect it before ids are resolved")
     return ResolvedIds(
-        rows=tuple(row for row, is_train in known.values() if is_train),
+        rows=tuple(row for row, split in known.values() if split == Split.TRAIN),
         unknown_positions=tuple(position for position in range(requested) if position not in known),
-        heldout_positions=tuple(position for position, (_, is_train) in known.items() if not is_train),
+        heldout_positions=tuple(position for position, (_, split) in known.items() if split != Split.TRAIN),
+        canary_rows=tuple(row for row, split in known.values() if split == Split.CANARY),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.adapters.totals import count_verdicts, outcome_of
+from service.domain.canary import Canary
 from service.domain.ledger import LedgerEntry, chain
 from service.domain.model import Model
 from service.domain.release import Release
@@ -27,6 +28,7 @@ class MemoryStore:
         self._models: dict[str, Model] = {}
         self._releases: dict[tuple[str, int], Release] = {}
         self._forgotten: dict[str, dict[int, int]] = {}
+        self._canaries: dict[str, dict[int, Canary]] = {}
         self._ledger: list[LedgerEntry] = []
 
     def save(self, change: Change) -> None:
@@ -44,6 +46,11 @@ class MemoryStore:
                 self._releases[release.lineage, release.number] = release
             for lineage, number, rows in change.forgotten:
                 self._forgotten.setdefault(lineage, {}).update(dict.fromkeys(rows, number))
+            for lineage, canaries in change.canaries:
+                self._canaries.setdefault(lineage, {}).update({canary.row: canary for canary in canaries})
+            for lineage, run_id, rows in change.canaries_taken:
+                kept = self._canaries.get(lineage, {})
+                kept.update({row: replace(kept[row], used_by_run=run_id) for row in rows})
             for draft in change.entries:
                 self._ledger.append(chain(draft, self._ledger[-1] if self._ledger else None))
 
@@ -69,6 +76,16 @@ class MemoryStore:
         for lineage, _, rows in change.forgotten:
             if not self._forgotten.get(lineage, {}).keys().isdisjoint(rows):
                 raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already")
+        self._check_canaries(change)
+
+    def _check_canaries(self, change: Change) -> None:
+        for lineage, canaries in change.canaries:
+            if not self._canaries.get(lineage, {}).keys().isdisjoint(canary.row for canary in canaries):
+                raise StaleVersionError(f"lineage {lineage} has some of these canaries already")
+        for lineage, _, rows in change.canaries_taken:
+            inserted = {canary.row for name, canaries in change.canaries if name == lineage for canary in canaries}
+            if not (self._canaries.get(lineage, {}).keys() | inserted).issuperset(rows):
+                raise StaleVersionError(f"lineage {lineage} lacks some of the canaries that the run takes")
 
     def ticket(self, ticket_id: str) -> Ticket | None:
         """Return a ticket."""
@@ -129,6 +146,11 @@ class MemoryStore:
         with self._lock:
             return dict(self._forgotten.get(lineage, {}))
 
+    def canaries(self, lineage: str) -> Sequence[Canary]:
+        """Return a lineage's canaries by row, with the run that took each last."""
+        with self._lock:
+            return [canary for _, canary in sorted(self._canaries.get(lineage, {}).items())]
+
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number."""
         with self._lock:
@@ -140,7 +162,14 @@ class MemoryStore:
         with self._lock:
             tickets, runs = list(self._tickets.values()), list(self._runs.values())
             forgotten = tuple(sorted((name, len(rows)) for name, rows in self._forgotten.items()))
-        return totals_of(tickets, runs, forgotten)
+            left = {
+                name: [
+                    row not in self._forgotten.get(name, {}) for row, canary in canaries.items() if canary.is_included
+                ]
+                for name, canaries in self._canaries.items()
+            }
+        canaries_left = tuple(sorted((name, sum(rows)) for name, rows in left.items() if rows))
+        return replace(totals_of(tickets, runs, forgotten), canaries_left=canaries_left)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -9,8 +9,19 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection
 
-from service.adapters.tables import FORGOTTEN, LEDGER, LEDGER_HEAD, MODELS, RELEASES, RUNS, TICKET_SAMPLES, TICKETS
+from service.adapters.tables import (
+    CANARIES,
+    FORGOTTEN,
+    LEDGER,
+    LEDGER_HEAD,
+    MODELS,
+    RELEASES,
+    RUNS,
+    TICKET_SAMPLES,
+    TICKETS,
+)
 from service.adapters.totals import outcome_of
+from service.domain.canary import Canary
 from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerKind, chain, microseconds
 from service.domain.model import Model
 from service.domain.release import Release
@@ -28,6 +39,8 @@ TICKET_JSON = TypeAdapter(Ticket)
 RUN_JSON = TypeAdapter(UnlearningRun)
 MODEL_JSON = TypeAdapter(Model)
 RELEASE_JSON = TypeAdapter(Release)
+_ROWS_A_STATEMENT = 500
+"""Databases bound the parameters of a statement; SQLite's smallest bound was 999."""
 
 
 def save_ticket(connection: Connection, ticket: Ticket) -> None:
@@ -119,6 +132,30 @@ def insert_forgotten(connection: Connection, lineage: str, number: int, rows: Se
         connection.execute(sa.insert(FORGOTTEN), records)
     except sa.exc.IntegrityError as error:
         raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already") from error
+
+
+def insert_canaries(connection: Connection, lineage: str, canaries: Sequence[Canary]) -> None:
+    """Insert the canaries of a new lineage."""
+    records = [
+        {"lineage": lineage, "row": canary.row, "is_included": canary.is_included, "used_by_run": canary.used_by_run}
+        for canary in canaries
+    ]
+    if not records:
+        return
+    try:
+        connection.execute(sa.insert(CANARIES), records)
+    except sa.exc.IntegrityError:
+        # Not the cause: its text quotes rows.
+        raise StaleVersionError(f"lineage {lineage} has some of these canaries already") from None
+
+
+def take_canaries(connection: Connection, lineage: str, run_id: str, rows: Sequence[int]) -> None:
+    """Note which canaries a run takes; all of them must be there."""
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        some = rows[start : start + _ROWS_A_STATEMENT]
+        taken = sa.update(CANARIES).where(CANARIES.c.lineage == lineage, CANARIES.c.row.in_(some))
+        if connection.execute(taken.values(used_by_run=run_id)).rowcount != len(some):
+            raise StaleVersionError(f"lineage {lineage} lacks some of the canaries that the run takes")
 
 
 def _swap(

@@ -18,6 +18,7 @@ from service.adapters.sql_rows import (
     TICKET_JSON,
     append,
     entry,
+    insert_canaries,
     insert_forgotten,
     insert_release,
     insert_sample_ids,
@@ -25,9 +26,11 @@ from service.adapters.sql_rows import (
     save_model,
     save_run,
     save_ticket,
+    take_canaries,
 )
 from service.adapters.sql_totals import read_totals
-from service.adapters.tables import FORGOTTEN, LEDGER, MODELS, RELEASES, RUNS, TICKET_SAMPLES, TICKETS
+from service.adapters.tables import CANARIES, FORGOTTEN, LEDGER, MODELS, RELEASES, RUNS, TICKET_SAMPLES, TICKETS
+from service.domain.canary import Canary
 from service.domain.ledger import LedgerEntry, microseconds
 from service.domain.model import Model
 from service.domain.release import Release
@@ -98,6 +101,10 @@ class SqlStore:
                 insert_release(connection, release)
             for lineage, number, rows in change.forgotten:
                 insert_forgotten(connection, lineage, number, rows)
+            for lineage, canaries in change.canaries:
+                insert_canaries(connection, lineage, canaries)
+            for lineage, run_id, rows in change.canaries_taken:
+                take_canaries(connection, lineage, run_id, rows)
             append(connection, change.entries, sequence)
 
     def ticket(self, ticket_id: str) -> Ticket | None:
@@ -162,6 +169,14 @@ class SqlStore:
         statement = sa.select(FORGOTTEN.c.row, FORGOTTEN.c.release_number).where(FORGOTTEN.c.lineage == lineage)
         with self._reading() as connection:
             return dict(connection.execute(statement).all())
+
+    def canaries(self, lineage: str) -> Sequence[Canary]:
+        """Return a lineage's canaries by row, with the run that took each last."""
+        columns = (CANARIES.c.row, CANARIES.c.is_included, CANARIES.c.used_by_run)
+        statement = sa.select(*columns).where(CANARIES.c.lineage == lineage).order_by(CANARIES.c.row)
+        with self._reading() as connection:
+            found = connection.execute(statement).all()
+        return [Canary(row=row, is_included=is_in, used_by_run=run_id) for row, is_in, run_id in found]
 
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number, a page at a time."""

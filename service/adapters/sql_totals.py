@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.adapters.sql_rows import RUN_JSON
-from service.adapters.tables import FORGOTTEN, RUNS, TICKETS
 from service.adapters.totals import count_verdicts
 from service.domain.run import RunPhase, UnlearningRun
+from service.adapters.tables import CANARIES, FORGOTTEN, RUNS, TICKETS
 from service.domain.ticket import TicketState
 from service.ports import StoreTotals
 
@@ -35,6 +35,7 @@ def read_totals(connection: Connection) -> StoreTotals:
         last_success=_last_success(connection),
         verdicts=count_verdicts(_runs(connection)),
         forgotten=_counts(connection, FORGOTTEN.c.lineage),
+        canaries_left=_canaries_left(connection),
     )
 
 
@@ -59,6 +60,14 @@ def _last_success(connection: Connection) -> tuple[tuple[str, datetime], ...]:
 def _runs(connection: Connection) -> Iterator[UnlearningRun]:
     documents = connection.execute(sa.select(RUNS.c.document)).scalars()
     return (RUN_JSON.validate_json(document) for document in documents)
+
+
+def _canaries_left(connection: Connection) -> tuple[tuple[str, int], ...]:
+    gone = sa.and_(FORGOTTEN.c.lineage == CANARIES.c.lineage, FORGOTTEN.c.row == CANARIES.c.row)
+    left = sa.func.count() - sa.func.count(FORGOTTEN.c.row)
+    included = sa.select(CANARIES.c.lineage, left).where(CANARIES.c.is_included.is_(True))
+    statement = included.select_from(CANARIES.outerjoin(FORGOTTEN, gone)).group_by(CANARIES.c.lineage)
+    return tuple((lineage, count) for lineage, count in connection.execute(statement.order_by(CANARIES.c.lineage)))
 
 
 def _time(at: int) -> datetime:

@@ -83,6 +83,15 @@ FORGOTTEN = sa.Table(
     sa.Column("release_number", sa.Integer, nullable=False),
 )
 
+CANARIES = sa.Table(
+    "canaries",
+    METADATA,
+    sa.Column("lineage", sa.String(63), sa.ForeignKey("models.lineage"), primary_key=True),
+    sa.Column("row", sa.BigInteger, primary_key=True),
+    sa.Column("is_included", sa.Boolean, nullable=False),
+    sa.Column("used_by_run", sa.String(64)),
+)
+
 LEDGER = sa.Table(
     "ledger",
     METADATA,

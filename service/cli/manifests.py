@@ -1,5 +1,6 @@
-"""Commands about manifests: build."""
+"""Commands about manifests: build, canaries."""
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service.cli.output import Json, err_console, print_fields, print_json, told_errors
+from service.cli.output import Json, console, err_console, print_fields, print_json, told_errors
+from service.domain.canary import KEY_BYTES
 from service.domain.manifest import Split
 from service.manifests.build import build_manifest
+from service.manifests.canaries import plant_canaries
 from service.manifests.cifar import cifar_source, is_cifar
 from service.manifests.images import digits_source, folder_source, idx_source, torchvision_source
 from service.manifests.plan import BuildOptions, SampleSource
@@ -91,6 +94,66 @@ def build(
         ("sha256", built.digest),
     ]
     print_fields(f"Written to {built.path}", rows)
+
+
+@app.command()
+def canaries(
+    source: Annotated[Path, typer.Argument(help="A manifest, as `unlearn manifest build` writes it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The manifest with canaries to write (Parquet).")],
+    count: Annotated[
+        int, typer.Option(min=2, help="Held-out samples that become canaries; about half are trained on.")
+    ] = 200,
+    secret: Annotated[
+        Path, typer.Option(help="Where the secret of the coins is written; an existing file is never replaced.")
+    ] = Path("canaries.secret.json"),
+    mislabel: Annotated[
+        bool,
+        typer.Option("--mislabel/--keep-label", help="Whether a canary gets a random wrong class, trained on or not."),
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Plant canaries in a manifest before a model is trained on it.
+
+    A secret fair coin decides for each canary whether the model is trained on it. Later every run forgets some of those
+    that are in, unknown to the unlearner, and the audit compares them with those that are out: that gives it power
+    when a request names few samples.
+
+    A wrong class can only be memorised, so that few canaries show much; it costs a little accuracy. With its own class
+    (--keep-label) a canary is just like a sample of a request, and more of them are needed.
+
+        unlearn manifest canaries photos.parquet --count 200 --out photos-canaries.parquet
+    """
+    with told_errors(as_json=as_json), _bar() as progress:
+        planted = plant_canaries(
+            source, out, secret, count=count, mislabel=mislabel, key=secrets.token_bytes(KEY_BYTES), progress=progress
+        )
+    if as_json:
+        print_json(
+            {
+                "path": str(planted.path),
+                "sha256": planted.digest,
+                "secret": str(secret),
+                "commitment": planted.commitment,
+                "train": planted.train,
+                "heldout": planted.heldout,
+                "canaries_in": planted.included,
+                "canaries_out": planted.excluded,
+            }
+        )
+        return
+    rows = [
+        ("samples", f"{planted.train} train (canaries among them), {planted.heldout} held out"),
+        ("canaries", f"{planted.included} trained on, {planted.excluded} kept out"),
+        ("sha256", planted.digest),
+        ("secret", f"{secret} (keep it: it opens the commitment)"),
+        ("commitment", planted.commitment),
+    ]
+    print_fields(f"Written to {planted.path}", rows)
+    console.print(
+        "Train the model on the train split of this manifest, canaries and all, and register it with this manifest and "
+        f"--canaries {secret}. Do not show the secret to whoever trains or unlearns.",
+        highlight=False,
+    )
 
 
 def _source(name: str, root: Path, *, download: bool) -> SampleSource:

@@ -22,6 +22,7 @@ from service.cli.output import (
 )
 from service.cli.tickets import CALL_SECONDS
 from service.client import connect
+from service.domain.canary import CanaryRegister
 from service.errors import FieldViolation, InvalidRequestError
 from service.pb.unlearning.v1 import model_pb2 as model_pb
 from service.pb.unlearning.v1 import model_service_pb2 as service_pb
@@ -56,6 +57,9 @@ def register(
     batch_size: Annotated[int, typer.Option(help="Recipe.")] = 128,
     schedule: Annotated[Schedule, typer.Option(help="Recipe: how the learning rate moves.")] = Schedule.CONSTANT,
     stop_at: Annotated[float | None, typer.Option(help="Recipe: end at this train accuracy.")] = None,
+    canaries: Annotated[
+        Path | None, typer.Option(help="The secret file of `unlearn manifest canaries`, where the manifest has some.")
+    ] = None,
     request_id: Annotated[str | None, typer.Option(help="Your own id of this request.")] = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -70,6 +74,7 @@ def register(
             raise InvalidRequestError(
                 FieldViolation(field="recipe", description="give both --epochs and --learning-rate")
             )
+        register_of_canaries = None if canaries is None else canary_message(canaries)
         objects = build_objects(Settings())
         weights_digest, manifest_digest = stage(objects, weights, manifest)
         recipe = None
@@ -93,6 +98,7 @@ def register(
             manifest_sha256=manifest_digest,
             recipe=recipe,
             baseline_train_accuracy=train_accuracy,
+            canaries=register_of_canaries,
         )
         with connect(address) as client:
             model = client.models.RegisterModel(request, timeout=REGISTER_SECONDS).model
@@ -142,6 +148,17 @@ def stage(objects: ObjectStore, weights: Path, manifest: Path) -> tuple[str, str
     return weights_digest, manifest_digest
 
 
+def canary_message(path: Path) -> service_pb.CanaryRegister:
+    """Read the secret file of planted canaries.
+
+    Raises:
+        InvalidRequestError: it is no such file.
+        OSError: it cannot be read.
+    """
+    register = CanaryRegister.from_bytes(path.read_bytes())
+    return service_pb.CanaryRegister(key=register.key, sample_ids=register.sample_ids, commitment=register.commitment)
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -159,5 +176,6 @@ def _print_model(model: model_pb.Model, *, as_json: bool) -> None:
         ("weights", model.weights_sha256),
         ("manifest", manifest.sha256),
         ("exact retraining", "possible" if model.HasField("recipe") else "no recipe was registered"),
+        ("canaries", f"committed to by {model.canary_commitment}" if model.canary_commitment else "none"),
     ]
     print_fields(f"Model {model.lineage}", rows)

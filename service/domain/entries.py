@@ -56,6 +56,7 @@ def model_registered(model: Model, actor: str) -> LedgerDraft:
             "weights": model.weights_digest,
             "manifest": model.manifest.digest,
             "train_rows": model.manifest.train_rows,
+            **({"canaries": model.canary_commitment} if model.canary_commitment else {}),
         },
     )
 
@@ -75,6 +76,7 @@ def run_created(run: UnlearningRun, actor: str) -> LedgerDraft:
             "base_model": run.spec.base_model_digest,
             "forget": run.spec.forget_count,
             "tickets": len(run.ticket_ids),
+            **({"canaries": run.spec.canaries.included} if run.spec.canaries else {}),
         },
     )
 

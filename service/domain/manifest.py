@@ -10,6 +10,8 @@ class Split(StrEnum):
     TRAIN = "train"
     HELDOUT = "heldout"
     """Never trained on; split further into D_v, D_t and the sealed non-members by keyed hash."""
+    CANARY = "canary"
+    """A canary whose coin kept it out: never trained on, and of no held-out part. One that is in has split `train`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class Manifest:
         digest: SHA-256 of the Parquet file.
         rows: samples in it; a row number, counted from 0 in file order, names a sample within the service.
         label_max: largest label.
+        canary_rows: canaries that were kept out of training.
     """
 
     digest: str
@@ -27,6 +30,7 @@ class Manifest:
     train_rows: int
     heldout_rows: int
     label_max: int
+    canary_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +41,11 @@ class ResolvedIds:
         rows: row numbers of known training samples, in the order of the request.
         unknown_positions: positions in the request of ids that the manifest does not have.
         heldout_positions: positions of ids that the manifest has but no model was trained on.
+        canary_rows: row numbers of canaries that were kept out of training, in the order of the request; their
+            positions are among `heldout_positions`.
     """
 
     rows: tuple[int, ...]
     unknown_positions: tuple[int, ...]
     heldout_positions: tuple[int, ...]
+    canary_rows: tuple[int, ...] = ()

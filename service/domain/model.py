@@ -18,6 +18,7 @@ class Model:
             preprocessing are not those of the training, and stops the run.
         current_release: number of the release that readers are pointed to.
         runs_started: runs of this lineage so far; numbers the next one.
+        canary_commitment: SHA-256 of the register of the canaries that were planted at training, where there are any.
     """
 
     lineage: str
@@ -31,3 +32,4 @@ class Model:
     current_release: int = 1
     runs_started: int = 0
     version: int = 0
+    canary_commitment: str | None = None

@@ -10,6 +10,7 @@ from pydantic import Field
 from mcu_core.config import ArchitectureConfig, Rung, Seed, UnlearningConfig
 from mcu_core.judging.policy import AuditPolicy
 from mcu_core.report import AttemptSummary, AuditPlan, Digest, Verdict
+from service.domain.canary import shortage
 from service.domain.document import Document
 
 
@@ -41,6 +42,24 @@ PHASE_ORDER: dict[RunPhase, frozenset[RunPhase]] = {
 """Which phase may follow which; UNLEARNING follows itself when an attempt is repeated."""
 
 
+class RunCanaries(Document):
+    """How many canaries a run got, and the commitment to the coins that decided who was trained on."""
+
+    included: Annotated[int, Field(ge=0)]
+    """Trained on, and forgotten by this run together with the tickets' samples."""
+    excluded: Annotated[int, Field(ge=0)]
+    """Never trained on: what the audit compares the others with."""
+    wanted: Annotated[int, Field(ge=1)]
+    """Of either kind, had there been enough."""
+    commitment: Digest
+    """SHA-256 of the register of canaries, as registered with the model before any run."""
+
+    @property
+    def shortage(self) -> str | None:
+        """Return what a report must say of too few canaries."""
+        return shortage(self.included, self.wanted)
+
+
 class RunSpec(Document):
     """Everything that decides a run's result, frozen when its batch closes. Its digest is the run's id."""
 
@@ -55,6 +74,7 @@ class RunSpec(Document):
     manifest_digest: Digest
     resolution_digest: Digest
     forget_count: Annotated[int, Field(ge=1)]
+    """Samples of the tickets; canaries are not among them."""
     config: UnlearningConfig
     policy: AuditPolicy
     seed: Seed
@@ -62,6 +82,13 @@ class RunSpec(Document):
     """Registered references that audit, where there were any."""
     teach_family: Digest | None = None
     """Registered references that teach, where a rung asks for a teacher; never those that audit."""
+    canaries: RunCanaries | None = None
+    """`None` where none were registered with the model."""
+
+    @property
+    def unlearned_count(self) -> int:
+        """Return how many samples the run forgets: those of the tickets and the canaries among them."""
+        return self.forget_count + (self.canaries.included if self.canaries else 0)
 
     @property
     def run_id(self) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mcu_core.config import ArchitectureConfig, RetrainConfig
+from service.domain.canary import CanaryRegister
 from service.domain.deadline import Regime
 
 
@@ -49,3 +50,4 @@ class Registration:
     weights_digest: str
     recipe: RetrainConfig | None
     baseline_train_accuracy: float | None
+    canaries: CanaryRegister | None = None

@@ -119,7 +119,17 @@ def _run_metrics(totals: StoreTotals) -> Iterator[Metric]:
     )
     forgotten = {(lineage,): n for lineage, n in totals.forgotten}
     yield _gauges(
-        "unlearn_forget_set_samples", "Samples that a lineage has forgotten.", ("lineage",), forgotten.items()
+        "unlearn_forget_set_samples",
+        "Samples that a lineage has forgotten, canaries among them.",
+        ("lineage",),
+        forgotten.items(),
+    )
+    left = {(lineage,): n for lineage, n in totals.canaries_left}
+    yield _gauges(
+        "unlearn_canaries_left",
+        "Canaries that a lineage was trained on and has not forgotten yet; absent where none were planted.",
+        ("lineage",),
+        left.items(),
     )
 
 

@@ -3,35 +3,17 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mcu_core.statistics.assemble import evidence_of
-from torch import Tensor
-
 from mcu_core.audit.answers import Family
 from mcu_core.audit.batchnorm import batchnorm_rows
-from mcu_core.audit.facts import NOTHING_EXCLUDED, Excluded
-from mcu_core.audit.rows import CanaryRows
 from mcu_core.audit.score import Origin, score
-from mcu_core.images import SealedSamples
 from mcu_core.judging.decide import decide
 from mcu_core.report import AuditReport, Deletion, Evidence, Subjects
 from mcu_core.statistics.scores import from_parquet, to_parquet
 from mcu_core.types import Outcome, Problem, Progress, ignore_progress
 from service.domain.run import WorkOrder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AuditedSamples:
-    """What the audit reads and the unlearning does not."""
-
-    sealed: SealedSamples
-    canaries: CanaryRows | None = None
-    forgotten_before: Tensor | None = None
-    """int64 `[k]`, positions of a sample of what earlier releases forgot."""
-    subjects: Tensor | None = None
-    """int64 `[N]`, equal for the samples of one person."""
-    excluded: Excluded = NOTHING_EXCLUDED
+from service.worker.posing import AuditedSamples
 
 
 def run_seed(order: WorkOrder) -> int:

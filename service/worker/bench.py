@@ -35,7 +35,7 @@ from mcu_core.experiments.setup import (
 from mcu_core.experiments.store import CellStore
 from mcu_core.types import ProgressUpdate
 from service.errors import FieldViolation, InvalidRequestError
-from service.worker.job import compute_device
+from service.worker.device import compute_device
 from service.worker.research import ResearchData
 from service.worker.results import NamedSetting, result_name
 from service.worker.threads import use_threads

@@ -44,7 +44,7 @@ from mcu_core.runtime import Runtime, resolve_precision, stream
 from mcu_core.types import Params, Problem, Progress, State
 from service.domain.manifest import Split as ManifestSplit
 from service.errors import FieldViolation, InvalidRequestError
-from service.worker.job import compute_device
+from service.worker.device import compute_device
 from service.worker.manifest_file import require_manifest
 from service.worker.model_store import ModelStore
 from service.worker.research import ResearchData, load_research_data

@@ -13,12 +13,9 @@ from tempfile import TemporaryDirectory
 import structlog
 import torch
 
-from mcu_core import checkpoint, models, pipeline
-from mcu_core.audit.facts import Excluded
+from mcu_core import checkpoint, pipeline
 from mcu_core.config import AnotherPointRung
 from mcu_core.errors import ConfigurationError, CoreError, DivergedError, NoEffectError
-from mcu_core.heldout import split_heldout
-from mcu_core.images import seal
 from mcu_core.parallel import joined, leave
 from mcu_core.report import AuditReport, Role
 from mcu_core.runtime import runtime_of
@@ -26,7 +23,6 @@ from mcu_core.types import Outcome as CoreOutcome
 from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate
 from service import resolution_file
 from service.domain.release import weights_key
-from service.domain.resolution import Resolution
 from service.domain.run import (
     FailureKind,
     Outcome,
@@ -38,9 +34,10 @@ from service.domain.run import (
 from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
-from service.worker.auditing import AuditedSamples, report_on, run_seed, score_candidate, start_of_run
+from service.worker.auditing import report_on, run_seed, score_candidate, start_of_run
+from service.worker.posing import forgotten_to_look_at_again, pose
 from service.worker.references import load_auditors, with_teacher
-from service.worker.samples import DecodedSamples, decode
+from service.worker.samples import decode
 from service.worker.threads import use_threads
 
 PROGRESS_SECONDS = 0.5
@@ -138,15 +135,17 @@ def _attempt(
     objects.download(manifest_key(spec.manifest_digest), manifest)
     base = objects.read(weights_key(spec.lineage, spec.base_release))
     # 2. Samples
+    forgotten, again = set(resolution.forgotten_before), forgotten_to_look_at_again(order, resolution)
     samples = decode(
         manifest,
         spec.architecture,
         folder=decoded.folder(spec.lineage, spec.manifest_digest),
-        left_out=(*resolution.forgotten_before, *resolution.held),
+        left_out=(*forgotten.difference(again), *resolution.held),
         threads=threads,
         progress=notes.decoding,
     )
-    problem, audited = pose(order, resolution, samples, base)
+    posed = pose(order, resolution, samples, base)
+    problem = posed.problem
     _require_baseline(order, problem)
     problem = with_teacher(order, problem, objects)
     # 3. Unlearn
@@ -169,7 +168,7 @@ def _attempt(
     scores = score_candidate(
         order,
         problem,
-        audited,
+        posed.audited,
         outcome.with_candidate(stored),
         started_at=started_at,
         references=() if auditors is None else (auditors,),
@@ -181,47 +180,6 @@ def _attempt(
     written = objects.create(f"{order.prefix}/report.json", report.to_bytes())
     # 6. Outcome
     return Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256, scores_digest=kept.sha256)
-
-
-def pose(
-    order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base: bytes
-) -> tuple[Problem, AuditedSamples]:
-    """Return the unlearning problem of an order and, apart from it, the samples that only the audit may see.
-
-    Raises:
-        CheckpointError, ArchitectureError: the base model is not the one of the specification or does not fit.
-        DataError: rows do not belong to the training split.
-    """
-    spec = order.spec
-    forget = samples.positions(resolution.forget)
-    train = torch.from_numpy(samples.train)
-    is_retain = torch.ones(len(samples.readable), dtype=torch.bool)
-    is_retain[forget] = False
-    heldout = split_heldout(samples.heldout_subjects, bytes.fromhex(order.split_key), spec.config.heldout)
-    heldout_positions = torch.from_numpy(samples.heldout)
-    readable, sealed = seal(
-        samples.data,
-        calibration=heldout_positions[heldout.calibration],
-        evaluation=heldout_positions[heldout.evaluation],
-    )
-    model = models.build(spec.architecture)
-    problem = Problem(
-        model=model,
-        architecture=spec.architecture,
-        original=checkpoint.load(base, model, expected_digest=spec.base_model_digest).to(compute_device()),
-        data=readable,
-        forget=forget,
-        retain=train[is_retain[train]],
-        validation=heldout_positions[heldout.validation],
-        test=heldout_positions[heldout.test],
-    )
-    excluded = Excluded(forgotten_before=len(resolution.forgotten_before), held=len(resolution.held))
-    return problem, AuditedSamples(sealed=sealed, excluded=excluded)
-
-
-def compute_device() -> torch.device:
-    """Return the device that computes: the GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _store_pathway(order: WorkOrder, objects: ObjectStore, outcome: CoreOutcome) -> None:

@@ -13,7 +13,7 @@ from mcu_core.inference import accuracy
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, resolve_precision, stream
 from mcu_core.types import Progress
-from service.worker.job import compute_device
+from service.worker.device import compute_device
 from service.worker.samples import decode
 from service.worker.threads import use_threads
 

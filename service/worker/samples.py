@@ -32,6 +32,7 @@ DECODER = f"pillow-{PIL.__version__}"
 """Another version may round otherwise."""
 _FACTS = frozenset({"sample_id", "split", "label", "subject_id"})
 _PEOPLE = _FACTS - {"label"}
+_SPLIT_NUMBERS = {split.value: number for number, split in enumerate(Split)}
 _IMAGES = frozenset({"image", "uri", "sha256"})
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """Formats that are decoded; every further one is code that hostile bytes can reach."""
@@ -48,14 +49,18 @@ class DecodedSamples:
         readable: bool by row: whether it was not left out.
         train: positions of the training split.
         heldout: positions of the held-out split.
+        canary: positions of canaries that no model was trained on; neither of the two splits has them.
         heldout_subjects: subject of each held-out sample, or its own id where it has none.
+        subjects: of every row, the first row of the same person.
     """
 
     data: ImageData
     readable: NDArray[np.bool_]
     train: NDArray[np.int64]
     heldout: NDArray[np.int64]
+    canary: NDArray[np.int64]
     heldout_subjects: tuple[str, ...]
+    subjects: NDArray[np.int64]
 
     def positions(self, rows: Sequence[int]) -> torch.Tensor:
         """Return the positions of manifest rows.
@@ -117,9 +122,11 @@ def decode(
     return DecodedSamples(
         data=ImageData(images=torch.from_numpy(images), labels=torch.from_numpy(table.labels)),
         readable=table.readable,
-        train=np.flatnonzero(table.readable & table.is_train),
-        heldout=np.flatnonzero(table.readable & ~table.is_train),
+        train=table.positions(Split.TRAIN),
+        heldout=table.positions(Split.HELDOUT),
+        canary=table.positions(Split.CANARY),
         heldout_subjects=table.heldout_subjects,
+        subjects=table.subjects,
     )
 
 
@@ -146,9 +153,11 @@ class _Table:
     """What a manifest says of its rows, without the images."""
 
     labels: NDArray[np.int64]
-    is_train: NDArray[np.bool_]
+    splits: NDArray[np.int8]
+    """Number of each row's split in `_SPLIT_NUMBERS`; -1 where it was left out."""
     readable: NDArray[np.bool_]
     heldout_subjects: tuple[str, ...]
+    subjects: NDArray[np.int64]
 
     @staticmethod
     def read(file: pq.ParquetFile, architecture: ArchitectureConfig, left_out: Sequence[int]) -> "_Table":
@@ -156,18 +165,34 @@ class _Table:
         readable = np.ones(rows, dtype=np.bool_)
         readable[np.asarray(left_out, dtype=np.int64)] = False
         labels = np.full(rows, -1, dtype=np.int64)
-        is_train = np.zeros(rows, dtype=np.bool_)
-        subjects: list[str] = []
+        splits = np.full(rows, -1, dtype=np.int8)
+        heldout_subjects: list[str] = []
+        subjects = np.arange(rows, dtype=np.int64)
+        first_rows: dict[str, int] = {}
         for row, record in enumerate(_records(file, _FACTS)):
             if not readable[row]:
                 continue
             if not 0 <= record["label"] < architecture.classes:
                 raise DataError(f"row {row}: label {record['label']} is not in 0 to {architecture.classes - 1}")
             labels[row] = record["label"]
-            is_train[row] = record["split"] == Split.TRAIN
-            if not is_train[row]:
-                subjects.append(record.get("subject_id") or record["sample_id"])
-        return _Table(labels=labels, is_train=is_train, readable=readable, heldout_subjects=tuple(subjects))
+            if record["split"] not in _SPLIT_NUMBERS:
+                raise DataError(f"row {row}: the split is none of {', '.join(_SPLIT_NUMBERS)}")
+            splits[row] = _SPLIT_NUMBERS[record["split"]]
+            if record["split"] == Split.HELDOUT:
+                heldout_subjects.append(record.get("subject_id") or record["sample_id"])
+            if record.get("subject_id"):
+                subjects[row] = first_rows.setdefault(record["subject_id"], row)
+        return _Table(
+            labels=labels,
+            splits=splits,
+            readable=readable,
+            heldout_subjects=tuple(heldout_subjects),
+            subjects=subjects,
+        )
+
+    def positions(self, split: Split) -> NDArray[np.int64]:
+        """Return the readable rows of a split, ascending."""
+        return np.flatnonzero(self.splits == _SPLIT_NUMBERS[split.value])
 
 
 def _missing(pixels: PixelFile, wanted: NDArray[np.int64], pool: ThreadPoolExecutor) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from mcu_core.report import Verdict
 from service.adapters.memory_store import MemoryStore
 from service.adapters.sql_store import SqlStore, connect_store
 from service.adapters.tables import METADATA
+from service.domain.canary import Canary
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
@@ -91,6 +92,7 @@ def observable(store: Store) -> dict[str, object]:
         "active": list(store.active_runs()),
         "releases": {lineage: list(store.releases(lineage)) for lineage in lineages},
         "forgotten": {lineage: store.forgotten_rows(lineage) for lineage in lineages},
+        "canaries": {lineage: list(store.canaries(lineage)) for lineage in lineages},
         "ledger": ledger,
         "totals": store.totals(),
     }
@@ -106,6 +108,7 @@ def test_an_empty_store_has_nothing(store: Store) -> None:
     assert store.run("run-1") is None
     assert store.sample_ids("tkt-1") in [(), []]
     assert store.forgotten_rows(LINEAGE) == {}
+    assert list(store.canaries(LINEAGE)) == []
     assert [*store.ledger(), *store.models(), *store.active_runs(), *store.releases(LINEAGE)] == []
 
 
@@ -163,6 +166,46 @@ def test_forgotten_rows_are_kept_with_the_release_that_forgot_them(store: Store)
     assert store.forgotten_rows("other") == {7: 3}
 
 
+def test_canaries_are_kept_by_row_with_the_run_that_took_them_last(store: Store) -> None:
+    store.save(Change(models=(a_model(), a_model("other")), canaries=((LINEAGE, CANARIES), ("other", CANARIES[:1]))))
+    store.save(Change(canaries_taken=((LINEAGE, "run-1", (8, 2**40)),)))
+    store.save(Change(canaries_taken=((LINEAGE, "run-2", (3, 8)), ("other", "run-3", ()))))
+
+    assert list(store.canaries(LINEAGE)) == [
+        Canary(row=3, is_included=False, used_by_run="run-2"),
+        Canary(row=5, is_included=True),
+        Canary(row=8, is_included=True, used_by_run="run-2"),
+        Canary(row=2**40, is_included=True, used_by_run="run-1"),
+    ]
+    assert list(store.canaries("other")) == [Canary(row=8, is_included=True)]
+
+
+def test_thousands_of_canaries_are_taken_at_once(store: Store) -> None:
+    many = tuple(Canary(row=row, is_included=row % 2 == 0) for row in range(3000))
+    store.save(Change(models=(a_model(),), canaries=((LINEAGE, many),)))
+    store.save(Change(canaries_taken=((LINEAGE, "run-1", tuple(range(2999))),)))
+
+    assert [canary.row for canary in store.canaries(LINEAGE) if canary.used_by_run is None] == [2999]
+
+
+def test_the_totals_tell_which_canaries_are_not_forgotten_yet(store: Store) -> None:
+    unused, kept_out = a_model("unused"), a_model("out")
+    store.save(
+        Change(
+            models=(a_model(), unused, kept_out, a_model("none")),
+            canaries=((LINEAGE, CANARIES), ("unused", CANARIES), ("out", CANARIES[1:2])),
+            releases=(a_release(2),),
+        )
+    )
+    store.save(Change(canaries_taken=((LINEAGE, "run-1", (5, 8)),)))
+    assert store.totals().canaries_left == ((LINEAGE, 3), ("unused", 3)), "a run may fail yet"
+
+    store.save(Change(forgotten=((LINEAGE, 2, (5, 8, 7)),)))
+    assert store.totals().canaries_left == ((LINEAGE, 1), ("unused", 3))
+    store.save(Change(forgotten=((LINEAGE, 2, (2**40,)),)))
+    assert store.totals().canaries_left == ((LINEAGE, 0), ("unused", 3)), "none is left, and that is told"
+
+
 # All or nothing
 
 
@@ -173,6 +216,12 @@ def _unchanged(store: Store) -> Iterator[None]:
     assert observable(store) == before
 
 
+CANARIES = (
+    Canary(row=8, is_included=True),
+    Canary(row=3, is_included=False),
+    Canary(row=2**40, is_included=True),
+    Canary(row=5, is_included=True),
+)
 WHOLE = Change(
     tickets=(a_ticket(2),),
     sample_ids=(("tkt-0002", ("a", "b")),),
@@ -180,6 +229,8 @@ WHOLE = Change(
     models=(a_model("other"),),
     releases=(a_release(1, lineage="other"),),
     forgotten=(("other", 1, (1, 2)),),
+    canaries=(("other", CANARIES),),
+    canaries_taken=(("other", "run-1", (3, 8)),),
     entries=(a_draft(1), a_draft(2)),
 )
 FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
@@ -192,6 +243,9 @@ FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
     "lineage": (replace(WHOLE, models=(a_model(),)), LineageExistsError),
     "stale lineage": (replace(WHOLE, models=(a_model("other"), replace(a_model(), version=2))), StaleVersionError),
     "release": (replace(WHOLE, releases=(a_release(1),)), StaleVersionError),
+    "canaries": (replace(WHOLE, canaries=(("other", CANARIES), (LINEAGE, CANARIES[2:]))), StaleVersionError),
+    "canary that never was": (replace(WHOLE, canaries_taken=((LINEAGE, "run-1", (5, 8)),)), StaleVersionError),
+    "canary of another lineage": (replace(WHOLE, canaries_taken=(("other", "run-1", (3, 9)),)), StaleVersionError),
     "forgotten": (replace(WHOLE, forgotten=(("other", 1, (3,)), (LINEAGE, 2, (4, 5)))), StaleVersionError),
 }
 
@@ -207,6 +261,7 @@ def test_a_change_of_which_one_part_fails_leaves_nothing(
             models=(a_model(),),
             releases=(a_release(1),),
             forgotten=((LINEAGE, 1, (5, 6)),),
+            canaries=((LINEAGE, CANARIES[3:]),),
             entries=(a_draft(9),),
         )
     )
@@ -472,7 +527,7 @@ def test_totals_count_what_is_there(store: Store) -> None:
 
 @st.composite
 def steps(draw: st.DrawFn) -> list[tuple[str, int, int]]:
-    kinds = ["submit", "move", "stale", "open", "phase", "register", "release", "forget", "note"]
+    kinds = ["submit", "move", "stale", "open", "phase", "register", "release", "forget", "plant", "take", "note"]
     return draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 4), st.integers(0, 4)), max_size=40))
 
 
@@ -507,6 +562,11 @@ def change_of(store: Store, step: tuple[str, int, int], serial: int) -> Change:
             return Change(models=(replace(model, current_release=two),), releases=(a_release(two, lineage=lineage),))
         case "forget" if model is not None:
             return Change(forgotten=((lineage, two, (two, two + 1, 10 * serial)),))
+        case "plant" if model is not None:
+            planted = tuple(Canary(row=row, is_included=row % 2 == 0) for row in (two, two + 1, 10 * serial))
+            return Change(canaries=((lineage, planted),), entries=note)
+        case "take" if model is not None:
+            return Change(canaries_taken=((lineage, f"run-{serial}", (two, two + 1)),), entries=note)
         case _:
             return Change(entries=note)
 
@@ -568,6 +628,35 @@ def test_migrating_again_changes_nothing(sql_store: SqlStore) -> None:
     sql_store.save(WHOLE)
     with _unchanged(sql_store):
         sql_store.migrate()
+
+
+def test_a_database_of_the_first_revision_keeps_its_open_tickets_and_gets_canaries(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    current = connect_store(url)
+    current.save(replace(WHOLE, canaries=(), canaries_taken=()))
+    expected = observable(current)
+    _downgrade_to_first(current._engine)
+    current.close()
+
+    migrated = connect_store(url)
+    assert observable(migrated) == expected
+    (ticket,) = migrated.open_tickets()
+    migrated.save(Change(tickets=(replace(ticket, state=TicketState.SCHEDULED),), entries=(a_draft(3),)))
+    migrated.save(Change(models=(a_model(),), canaries=((LINEAGE, CANARIES),)))
+    assert len(migrated.canaries(LINEAGE)) == len(CANARIES)
+    assert verify_chain(migrated.ledger()) == 3
+    migrated.close()
+
+
+def _downgrade_to_first(engine: sa.Engine) -> None:
+    """Make of a database what the first revision had made: its documents know nothing of canaries either."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE canaries")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
+        connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")
+        (documents,) = connection.exec_driver_sql("SELECT group_concat(document) FROM runs").one()
+        assert "canar" not in documents
 
 
 def test_the_revisions_make_the_tables_of_the_code(sql_store: SqlStore) -> None:

@@ -18,16 +18,18 @@ from hypothesis import strategies as st
 from mcu_core.report import Verdict
 from service.adapters.directory_objects import DirectoryObjectStore
 from service.adapters.sql_store import connect_store
+from service.domain.canary import batch_of
 from service.domain.ledger import LedgerKind
 from service.domain.release import report_key, weights_key
 from service.domain.run import FailureKind, RunPhase
 from service.domain.ticket import TRANSITIONS, Ticket, TicketEvent, TicketState
 from service.errors import ObjectStoreUnavailableError, StoreUnavailableError
 from tests.attempts import Attempt, accept, dies, fails, reject
+from tests.canaries import planted_row_of
 from tests.faults import Faults, Kill
 from tests.memory_manifests import row_of
 from tests.records import LINEAGE
-from tests.world import Process, World
+from tests.world import CANARIES_PER_RUN, Process, World, world_with_canaries
 
 STORY: tuple[Attempt, ...] = (dies, reject, fails(FailureKind.TRANSIENT), accept)
 """Every way to another attempt but the one that ends in a person's hands."""
@@ -136,6 +138,22 @@ def test_killed_after_any_call_the_story_ends_well() -> None:
             break
         require_story_told_once(world, live_on(world))
     assert moment > 100, "the story has become so short that it tests nothing"
+
+
+@pytest.mark.parametrize("start", [2, 4, 6])
+def test_killed_after_any_call_every_canary_is_taken_and_forgotten_once(start: int) -> None:
+    moment = start
+    while True:  # the three cases share the moments
+        world = world_with_canaries(*STORY)
+        if not live_until_killed(world, Faults(moment)):
+            break
+        run = world.run(live_on(world))
+        batch = batch_of(world.store.canaries(LINEAGE), run.run_id)
+        assert len(batch.included) == len(batch.excluded) == CANARIES_PER_RUN
+        assert {canary.used_by_run for canary in world.store.canaries(LINEAGE)} == {None, run.run_id}
+        requested = {planted_row_of(sample_id) for sample_id in FORGET}
+        assert world.store.forgotten_rows(LINEAGE) == dict.fromkeys((*requested, *batch.included), 2)
+        moment += 6
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from mcu_core.config import ArchitectureConfig, RetrainConfig, Schedule
+from service.domain.canary import CanaryRegister
 from service.domain.submission import Registration, Submission
 from service.domain.ticket import TicketState
 from service.errors import EmptyForgetSetError, FieldViolation, InvalidRequestError
@@ -158,6 +159,7 @@ def registration(request: model_service_pb2.RegisterModelRequest) -> Registratio
     """
     architecture, architecture_violations = _architecture(request.architecture)
     recipe, recipe_violations = _recipe(request.recipe) if request.HasField("recipe") else (None, ())
+    canaries, canary_violations = _canaries(request.canaries) if request.HasField("canaries") else (None, ())
     baseline = request.baseline_train_accuracy if request.HasField("baseline_train_accuracy") else None
     refuse_if_any(
         check_request_id(request.request_id),
@@ -167,6 +169,7 @@ def registration(request: model_service_pb2.RegisterModelRequest) -> Registratio
         () if baseline is None else check_fraction("baseline_train_accuracy", baseline),
         architecture_violations,
         recipe_violations,
+        canary_violations,
     )
     if architecture is None:
         raise RuntimeError("an architecture without violations was not built")
@@ -178,6 +181,7 @@ def registration(request: model_service_pb2.RegisterModelRequest) -> Registratio
         weights_digest=request.weights_sha256,
         recipe=recipe,
         baseline_train_accuracy=baseline,
+        canaries=canaries,
     )
 
 
@@ -215,6 +219,22 @@ def _recipe(message: model_pb2.TrainingRecipe) -> tuple[RetrainConfig | None, tu
         return RetrainConfig.model_validate({"train": train, "stop_at_train_accuracy": stop}), ()
     except ValidationError as error:
         return None, tuple(violations_of(error, "recipe", flattened="train"))
+
+
+def _canaries(
+    message: model_service_pb2.CanaryRegister,
+) -> tuple[CanaryRegister | None, tuple[FieldViolation, ...]]:
+    wrong = tuple(check_ids("canaries.sample_ids", message.sample_ids))
+    if wrong:
+        return None, wrong
+    try:
+        register = CanaryRegister(key=message.key, sample_ids=tuple(message.sample_ids))
+    except ValueError as error:  # it tells of a length or an order, never of a value
+        return None, (FieldViolation(field="canaries", description=str(error)),)
+    if register.commitment != message.commitment:
+        description = "is not that of the key and the ids: the register was changed"
+        return None, (FieldViolation(field="canaries.commitment", description=description),)
+    return register, ()
 
 
 def _check_source(selection: sample_selection_pb2.SampleSelection) -> Iterator[FieldViolation]:

@@ -106,6 +106,7 @@ def model(record: Model) -> model_pb2.Model:
         current_release_number=record.current_release,
         run_count=record.runs_started,
         etag=_etag("model", record.lineage, record.version),
+        canary_commitment=record.canary_commitment or "",
     )
 
 

@@ -3,21 +3,25 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcu_core.config import RetrainRung, default_ladder
 from service.batching import resolution_of
+from service.domain.canary import CanaryBatch
 from service.domain.ledger import LedgerKind
 from service.domain.model import Model
-from service.domain.run import UnlearningRun
+from service.domain.run import FailureKind, RunCanaries, RunPhase, UnlearningRun
 from service.domain.ticket import Ticket, TicketState
-from service.errors import ServiceError
-from tests.attempts import accept
+from service.errors import ServiceError, UnknownSampleIdsError
+from service.ports import TicketQuery
+from tests.attempts import accept, fails
+from tests.canaries import INCLUDED_ROWS, REGISTER, planted_row_of
 from tests.measurements import POLICY
 from tests.memory_manifests import TRAIN, row_of
 from tests.records import LINEAGE, RECIPE
-from tests.world import World
+from tests.world import CANARIES_PER_RUN, World, world_with_canaries
 
 
 def scheduled(*requests: tuple[str, ...]) -> tuple[World, list[Ticket]]:
@@ -122,6 +126,134 @@ def test_what_is_forgotten_already_does_not_count_towards_a_batchs_limit() -> No
 
     assert world.run(one).run_id == world.run(two).run_id
     assert world.run(one).spec.forget_count == 2
+
+
+# Canaries
+
+
+def planted_world(*sample_ids: str) -> tuple[World, list[Ticket]]:
+    """Return a world with canaries and one scheduled ticket."""
+    world = world_with_canaries(accept)
+    world.register()
+    world.submit(*sample_ids)
+    world.service.workflow.schedule_tickets()
+    return world, world.service.workflow.waiting()[LINEAGE]
+
+
+def taken_rows(world: World, run_id: str, *, included: bool) -> list[int]:
+    canaries = world.store.canaries(LINEAGE)
+    return [one.row for one in canaries if one.used_by_run == run_id and one.is_included is included]
+
+
+def test_a_run_takes_canaries_of_either_kind_in_the_transaction_that_opens_it() -> None:
+    world, tickets = planted_world("train-03")
+    run = opened(world, tickets)
+
+    assert run is not None
+    included, excluded = (taken_rows(world, run.run_id, included=kind) for kind in (True, False))
+    assert len(included) == len(excluded) == CANARIES_PER_RUN
+    assert run.spec.canaries == RunCanaries(
+        included=CANARIES_PER_RUN, excluded=CANARIES_PER_RUN, wanted=CANARIES_PER_RUN, commitment=REGISTER.commitment
+    )
+    assert (run.spec.forget_count, run.spec.unlearned_count) == (1, 1 + CANARIES_PER_RUN)
+    batch = CanaryBatch(included=tuple(included), excluded=tuple(excluded))
+    resolution = resolution_of(model_of(world), {planted_row_of("train-03")}, {}, batch)
+    assert run.spec.resolution_digest == resolution.digest
+
+
+def test_a_run_that_somebody_else_opened_leaves_the_canaries_alone() -> None:
+    world, tickets = planted_world("train-03")
+    model = model_of(world)
+    first = opened(world, tickets)
+
+    assert first is not None
+    before = list(world.store.canaries(LINEAGE))
+    assert world.service.workflow.batcher.open_run(model, tickets) is None
+    assert list(world.store.canaries(LINEAGE)) == before
+
+
+def test_a_canary_that_a_ticket_names_is_a_sample_like_any_other() -> None:
+    named = REGISTER.included_ids[:3]
+    world, tickets = planted_world("train-03", *named)
+    run = opened(world, tickets)
+
+    assert run is not None
+    assert run.spec.forget_count == 4
+    rows = {planted_row_of(sample_id) for sample_id in named}
+    assert rows.isdisjoint(taken_rows(world, run.run_id, included=True))
+
+
+def test_a_canary_that_was_kept_out_is_no_training_sample_to_ask_for() -> None:
+    world = world_with_canaries(accept)
+    world.register()
+
+    with pytest.raises(UnknownSampleIdsError, match="1 held out"):
+        world.submit(REGISTER.excluded_ids[0])
+
+
+def test_canaries_do_not_count_towards_a_batchs_limit() -> None:
+    world, _ = planted_world("train-03", "train-04")
+    service = world.process(max_forget_fraction=2 / 25)
+    world.drive(lambda: service)
+
+    (run,) = {world.run(ticket).run_id: world.run(ticket) for ticket in world.store.tickets(TicketQuery())}.values()
+    assert run.spec.unlearned_count == 2 + CANARIES_PER_RUN > 2 / 25 * model_of(world).manifest.train_rows
+
+
+def test_canaries_leave_most_of_what_is_kept() -> None:
+    world, _ = planted_world(*TRAIN)
+    ticket = world.store.tickets(TicketQuery())[0]
+    world.drive()
+
+    run = world.run(ticket)
+    kept = model_of(world).manifest.train_rows - len(TRAIN)
+    assert run.spec.canaries is not None
+    assert run.spec.canaries.included == min(CANARIES_PER_RUN, kept // 2)
+
+
+def test_with_canaries_turned_off_a_run_has_none() -> None:
+    world, tickets = planted_world("train-03")
+    run = replace(world.service.workflow.batcher, canaries_per_run=0).open_run(model_of(world), tickets)
+
+    assert run is not None
+    assert run.spec.canaries is None
+    assert {canary.used_by_run for canary in world.store.canaries(LINEAGE)} == {None}
+
+
+def test_canaries_are_used_up_once_and_a_run_that_lacks_them_says_so() -> None:
+    world = world_with_canaries(accept)
+    world.register()
+    used: list[tuple[int, ...]] = []
+    for number in range(4):
+        ticket = world.submit(f"train-{number:02d}", request_id=f"{number}")
+        world.drive()
+        run = world.run(ticket)
+        assert run.spec.canaries is not None
+        used.append(tuple(taken_rows(world, run.run_id, included=True)))
+        assert run.spec.canaries.included == len(used[-1])
+    every = [row for rows in used for row in rows]
+
+    assert sorted(every) == sorted(INCLUDED_ROWS), "each once"
+    assert [len(rows) for rows in used] == [3, 3, len(INCLUDED_ROWS) - 6, 0]
+    assert run.spec.canaries.shortage is not None
+    assert world.store.totals().canaries_left == ((LINEAGE, 0),)
+
+
+def test_what_a_failed_run_had_taken_is_free_for_the_next_one() -> None:
+    world = world_with_canaries(fails(FailureKind.INPUT), accept)
+    world.register()
+    failed = world.submit("train-03", request_id="fails")
+    world.drive()
+    lost = world.run(failed)
+    assert lost.phase is RunPhase.FAILED
+    assert world.store.totals().canaries_left == ((LINEAGE, len(INCLUDED_ROWS)),)
+
+    for number in range(2):
+        world.submit(f"train-{number:02d}", request_id=f"{number}")
+        world.drive()
+    forgotten = world.store.forgotten_rows(LINEAGE).keys() & set(INCLUDED_ROWS)
+    assert len(forgotten) == 2 * CANARIES_PER_RUN
+    assert world.store.totals().canaries_left == ((LINEAGE, len(INCLUDED_ROWS) - len(forgotten)),)
 
 
 requests = st.lists(st.frozensets(st.sampled_from(TRAIN), min_size=1, max_size=8), min_size=1, max_size=8)

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save
 
 from service.adapters.memory import MemoryObjectStore
+from service.domain.canary import CanaryRegister
 from service.domain.ledger import LedgerKind
 from service.domain.manifest import Split
 from service.domain.release import pointer_key, weights_key
@@ -24,10 +25,11 @@ from service.errors import (
     WeightsError,
 )
 from service.ports import imported_weights_key
+from tests.canaries import CANARY_IDS, COIN_KEY, EXCLUDED_ROWS, INCLUDED_ROWS, REGISTER
 from tests.faults import Faults, Kill
-from tests.memory_manifests import ROWS, MemoryManifestSource, Row
+from tests.memory_manifests import HELDOUT, ROWS, MemoryManifestSource, Row
 from tests.records import ARCHITECTURE, LINEAGE, RECIPE, TENANT, digest_of
-from tests.world import ACTOR, WEIGHTS, World
+from tests.world import ACTOR, WEIGHTS, World, world_with_canaries
 
 OTHER_WEIGHTS = save({"layer.weight": np.ones((3, 4), np.float32)})
 
@@ -96,6 +98,72 @@ def test_another_tenant_cannot_register_over_a_lineage() -> None:
     with pytest.raises(LineageExistsError):
         world.service.intake.register_model(world.registration, tenant="other", actor="eve")
     assert world.store.model(LINEAGE) is not None
+
+
+# Canaries
+
+
+def test_canaries_are_kept_with_the_model_and_their_coins_are_committed_to() -> None:
+    world = world_with_canaries()
+    model = world.register()
+
+    assert model.canary_commitment == REGISTER.commitment
+    kept = world.store.canaries(LINEAGE)
+    assert {canary.row for canary in kept if canary.is_included} == set(INCLUDED_ROWS)
+    assert {canary.row for canary in kept if not canary.is_included} == set(EXCLUDED_ROWS)
+    assert {canary.used_by_run for canary in kept} == {None}
+    (entry,) = world.ledger()
+    assert entry.payload["canaries"] == REGISTER.commitment, "before any run"
+
+
+def test_a_manifest_with_canaries_can_be_registered_without_them() -> None:
+    world = world_with_canaries()
+
+    assert world.register(canaries=None).canary_commitment is None
+    assert list(world.store.canaries(LINEAGE)) == []
+    assert "canaries" not in world.ledger()[0].payload
+
+
+@pytest.mark.parametrize(("first", "then"), [(REGISTER, None), (None, REGISTER)])
+def test_canaries_cannot_be_added_or_dropped_afterwards(
+    first: CanaryRegister | None, then: CanaryRegister | None
+) -> None:
+    world = world_with_canaries()
+    world.register(canaries=first)
+
+    assert world.register(canaries=first) == world.store.model(LINEAGE), "the same once more is harmless"
+    with pytest.raises(LineageExistsError):
+        world.register(canaries=then)
+
+
+WRONG_REGISTERS = {
+    "another key": (CanaryRegister(key=bytes(32), sample_ids=CANARY_IDS), "not in the split that their coin says"),
+    "unknown": (CanaryRegister(key=COIN_KEY, sample_ids=(*CANARY_IDS, "secret-1")), "1 of 17 canaries are not in"),
+    "some left out": (
+        CanaryRegister(key=COIN_KEY, sample_ids=REGISTER.included_ids),
+        f"has {len(EXCLUDED_ROWS)} canaries that were kept out of training, the register 0",
+    ),
+    "held out": (CanaryRegister(key=COIN_KEY, sample_ids=tuple(sorted((*CANARY_IDS, *HELDOUT)))), "10 of 26 canaries"),
+}
+
+
+@pytest.mark.parametrize(("register", "message"), WRONG_REGISTERS.values(), ids=WRONG_REGISTERS)
+def test_a_register_of_another_manifest_is_refused_and_not_quoted(register: CanaryRegister, message: str) -> None:
+    world = world_with_canaries()
+
+    with pytest.raises(ManifestError, match=message) as refused:
+        world.register(canaries=register)
+    told = f"{refused.value} {refused.value.metadata}"
+    assert not any(sample_id in told for sample_id in register.sample_ids)
+    require_nothing_registered(world)
+
+
+def test_canaries_without_their_manifest_are_refused() -> None:
+    world = World()
+
+    with pytest.raises(ManifestError, match="16 of 16 canaries"):
+        world.register(canaries=REGISTER)
+    require_nothing_registered(world)
 
 
 # Manifest

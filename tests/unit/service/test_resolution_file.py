@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.canary import CanaryBatch
 from service.domain.resolution import Resolution, resolve
 from service.errors import DigestMismatchError
 from service.resolution_file import decode, encode
@@ -19,14 +20,17 @@ RESOLUTION = Resolution(manifest_digest=DIGEST, train_rows=10, forget=(1, 5), fo
 @st.composite
 def resolutions(draw: st.DrawFn) -> Resolution:
     rows = draw(st.lists(st.integers(0, 2**62), unique=True, min_size=1, max_size=60))
-    parts = draw(st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows)))
-    by_part = [[row for row, part in zip(rows, parts, strict=True) if part == wanted] for wanted in range(3)]
+    parts = draw(st.lists(st.integers(0, 4), min_size=len(rows), max_size=len(rows)))
+    by_part = [
+        [row for row, part in zip(rows, parts, strict=True) if part == wanted and row != rows[0]] for wanted in range(5)
+    ]
     return resolve(
         manifest_digest=DIGEST,
         train_rows=len(rows) + draw(st.integers(1, 10**12)),
         requested=[*by_part[0], rows[0]],
-        forgotten_before=[row for row in by_part[1] if row != rows[0]],
-        held=[row for row in by_part[2] if row != rows[0]],
+        forgotten_before=by_part[1],
+        held=by_part[2],
+        canaries=CanaryBatch(included=tuple(by_part[3]), excluded=tuple(by_part[4])),
     )
 
 
@@ -52,9 +56,22 @@ def test_the_file_is_a_table_of_row_and_part() -> None:
     assert table.schema.metadata == {b"manifest_digest": DIGEST.encode(), b"train_rows": b"10"}
 
 
+def test_canaries_are_parts_of_their_own() -> None:
+    resolution = replace(RESOLUTION, canary_included=(2, 3), canary_excluded=(11,))
+    table = pq.read_table(pa.BufferReader(encode(resolution)))
+
+    assert table["row"].to_pylist()[-3:] == [2, 3, 11]
+    assert table["part"].to_pylist()[-3:] == ["canary_included", "canary_included", "canary_excluded"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        replace(RESOLUTION, canary_included=(3, 2)),
+        replace(RESOLUTION, canary_included=(1,)),
+        replace(RESOLUTION, canary_excluded=(7,)),
+        replace(RESOLUTION, canary_included=(2,), canary_excluded=(2,)),
+        replace(RESOLUTION, canary_included=(2, 3, 4, 6, 8)),
         replace(RESOLUTION, forget=(5, 1)),
         replace(RESOLUTION, forget=(1, 1)),
         replace(RESOLUTION, forget=(0, 1)),

@@ -10,10 +10,13 @@ import pytest
 import structlog.testing
 
 from mcu_core.report import AuditReport, Verdict
+from service import resolution_file
 from service.adapters.memory import MemoryObjectStore
+from service.domain.canary import batch_of
 from service.domain.ledger import LedgerKind
 from service.domain.release import pointer_key, report_key, weights_key
-from service.domain.run import FailureKind, Outcome, RunPhase, WorkOrder, attempt_prefix
+from service.domain.resolution import Resolution
+from service.domain.run import FailureKind, Outcome, RunPhase, WorkOrder, attempt_prefix, resolution_key
 from service.domain.ticket import TicketState
 from service.errors import ObjectStoreUnavailableError
 from service.ports import ObjectStore
@@ -34,10 +37,11 @@ from tests.attempts import (
     reject,
     vacuous,
 )
+from tests.canaries import CANARY_IDS, COIN_KEY, planted_row_of
 from tests.measurements import POLICY, report_of
 from tests.memory_manifests import TRAIN, row_of
 from tests.records import LINEAGE, digest_of
-from tests.world import ATTEMPT_FAILURES, KEY, RETRY_SECONDS, World
+from tests.world import ATTEMPT_FAILURES, KEY, RETRY_SECONDS, World, world_with_canaries
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +102,63 @@ def test_the_rows_that_were_asked_for_are_forgotten_and_no_others() -> None:
     world, _ = told(accept)
 
     assert world.store.forgotten_rows(LINEAGE) == {row_of("train-03"): 2, row_of("train-11"): 2}
+
+
+def test_canaries_of_a_run_are_forgotten_with_it_and_are_in_no_later_d_r() -> None:
+    world = world_with_canaries(accept)
+    world.register()
+    first = world.submit("train-03")
+    world.drive()
+    forgotten = world.store.forgotten_rows(LINEAGE)
+    batch = batch_of(world.store.canaries(LINEAGE), world.run(first).run_id)
+
+    assert forgotten.keys() == {planted_row_of("train-03"), *batch.included}
+    assert {row for _, _, row in world.pixels.rows} == forgotten.keys(), "their decoded images go too"
+    assert world.releases()[1].forget_count == 1
+
+    world.submit("train-04", request_id="second")
+    seen: list[Resolution] = []
+    world.attempts = (lambda order, objects: (seen.append(resolution_in(order, objects)), accept(order, objects))[1],)
+    world.drive()
+    assert set(seen[0].forgotten_before) == forgotten.keys()
+
+
+def resolution_in(order: WorkOrder, objects: ObjectStore) -> Resolution:
+    return resolution_file.decode(objects.read(resolution_key(order.run_id)))
+
+
+def test_a_job_gets_the_canaries_of_its_run_and_no_id() -> None:
+    seen: list[Resolution] = []
+
+    def noting(order: WorkOrder, objects: ObjectStore) -> int:
+        seen.append(resolution_in(order, objects))
+        assert not any(
+            sample_id.encode() in objects.read(key) for key in objects.keys("runs") for sample_id in CANARY_IDS
+        )
+        return reject(order, objects) if order.epoch == 1 else accept(order, objects)
+
+    world = world_with_canaries(noting)
+    world.register()
+    ticket = world.submit("train-03")
+    world.drive()
+    batch = batch_of(world.store.canaries(LINEAGE), world.run(ticket).run_id)
+
+    assert {(found.canary_included, found.canary_excluded) for found in seen} == {(batch.included, batch.excluded)}
+    assert {found.digest for found in seen} == {world.run(ticket).spec.resolution_digest}
+    assert len(seen) == 2
+
+
+def test_neither_log_nor_ledger_nor_report_names_a_canary_or_the_key() -> None:
+    with structlog.testing.capture_logs() as logs:
+        world = world_with_canaries(dies, reject, fails(FailureKind.TRANSIENT), accept)
+        world.register()
+        ticket = world.submit("train-03")
+        world.drive()
+    report = world.objects.read(report_key(LINEAGE, world.run(ticket).run_id, "json"))
+    told = f"{logs} {world.ledger()} {report!r} {world.run(ticket)} {world.store.model(LINEAGE)} {world.registration}"
+
+    assert world.ticket(ticket).state is TicketState.SUCCEEDED
+    assert not any(secret in told for secret in (*CANARY_IDS, COIN_KEY.hex(), repr(COIN_KEY)))
 
 
 def test_what_holds_deleted_samples_is_purged_with_the_run() -> None:

@@ -78,6 +78,7 @@ class RegisterModelRequest(_message.Message):
     MANIFEST_SHA256_FIELD_NUMBER: _builtins.int
     RECIPE_FIELD_NUMBER: _builtins.int
     BASELINE_TRAIN_ACCURACY_FIELD_NUMBER: _builtins.int
+    CANARIES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call repeatable; see DeletionService."""
     lineage: _builtins.str
@@ -98,6 +99,10 @@ class RegisterModelRequest(_message.Message):
     def recipe(self) -> _model_pb2.TrainingRecipe:
         """How the model was trained. Without it exact retraining, the last resort when no audit passes, is not available."""
 
+    @_builtins.property
+    def canaries(self) -> Global___CanaryRegister:
+        """The canaries that were planted in the manifest before the training. Without them no audit is backed by any."""
+
     def __init__(
         self,
         *,
@@ -108,16 +113,54 @@ class RegisterModelRequest(_message.Message):
         manifest_sha256: _builtins.str = ...,
         recipe: _model_pb2.TrainingRecipe | None = ...,
         baseline_train_accuracy: _builtins.float | None = ...,
+        canaries: Global___CanaryRegister | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "recipe", b"recipe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "canaries", b"canaries", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "lineage", b"lineage", "manifest_sha256", b"manifest_sha256", "recipe", b"recipe", "request_id", b"request_id", "weights_sha256", b"weights_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "canaries", b"canaries", "lineage", b"lineage", "manifest_sha256", b"manifest_sha256", "recipe", b"recipe", "request_id", b"request_id", "weights_sha256", b"weights_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_train_accuracy: _TypeAlias = _typing.Literal["baseline_train_accuracy"]  # noqa: Y015
     _WhichOneofArgType__baseline_train_accuracy: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_train_accuracy) -> _WhichOneofReturnType__baseline_train_accuracy | None: ...
 
 Global___RegisterModelRequest: _TypeAlias = RegisterModelRequest  # noqa: Y015
+
+@_typing.final
+class CanaryRegister(_message.Message):
+    """Samples whose inclusion in training was decided by a secret fair coin. Runs forget some of those that are in, and their
+    audit compares them with those that are out. A canary is in when the first bit of HMAC-SHA256(key, "canary-coin" ||
+    sample id) is 1.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SAMPLE_IDS_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    """32 secret bytes, made for this planting alone. They are checked and not kept: keep the register's file."""
+    commitment: _builtins.str
+    """SHA-256 of the register's file: of the canonical JSON (RFC 8785) of its schema version, key and ids."""
+    @_builtins.property
+    def sample_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every canary, each once, sorted by code points; at most 50 000. Those that are in have split `train` in the manifest,
+        those that are out have split `canary`, and no other sample has that one.
+        """
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        sample_ids: _abc.Iterable[_builtins.str] | None = ...,
+        commitment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "key", b"key", "sample_ids", b"sample_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CanaryRegister: _TypeAlias = CanaryRegister  # noqa: Y015
 
 @_typing.final
 class RegisterModelResponse(_message.Message):

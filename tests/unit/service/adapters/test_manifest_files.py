@@ -76,6 +76,19 @@ def test_a_manifest_is_counted(source: DuckDBManifestSource, objects: MemoryObje
     assert source.inspect(digest) == Manifest(digest=digest, rows=4, train_rows=3, heldout_rows=1, label_max=2)
 
 
+def test_canaries_that_were_kept_out_are_counted_apart_and_are_no_training_samples(
+    source: DuckDBManifestSource, objects: MemoryObjectStore
+) -> None:
+    split = ["train", "canary", "heldout", "canary"]
+    digest = put_table(objects, {"split": split, "sample_id": ["a", "b", "c", "d"]})
+    counted = source.inspect(digest)
+
+    assert (counted.train_rows, counted.heldout_rows, counted.canary_rows) == (1, 1, 2)
+    assert source.resolve(digest, ["d", "a", "c", "b"]) == ResolvedIds(
+        rows=(0,), unknown_positions=(), heldout_positions=(0, 2, 3), canary_rows=(3, 1)
+    )
+
+
 @pytest.mark.parametrize(
     ("changed", "dropped"),
     [
@@ -110,7 +123,7 @@ def test_every_allowed_shape_is_accepted(
         ({"sample_id": [SECRET] * 2 + ["c"] * 2}, [], r"4 share .* \(2 such ids\)"),
         ({"sample_id": [SECRET, None, "", "d"]}, [], "2 have no sample_id"),
         ({"sample_id": [SECRET, "x" * 257, "c", "d"]}, [], "1 have a sample_id of more than 256 characters"),
-        ({"split": ["train", "test", None, "Train"]}, [], "3 have a split other than train and heldout"),
+        ({"split": ["train", "test", None, "Train"]}, [], "3 have a split other than train, heldout and canary"),
         ({"label": [0, -1, None, 3]}, [], "2 have no label or a negative one"),
         ({"image": [b"a", None, None, b""]}, [], "2 have neither an image nor a uri"),
         ({"image": [b"a", None, None, b""], "uri": [None, "", "u", None]}, [], "1 have neither an image nor a uri"),

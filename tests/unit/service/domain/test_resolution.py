@@ -1,11 +1,14 @@
 """The training split of a run falls into parts that are disjoint and exhaustive."""
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from service.domain.canary import CanaryBatch
+from service.domain.canonical import canonical_digest
 from service.domain.resolution import Resolution, resolve
 from service.errors import EmptyForgetSetError, ForgetSetTooLargeError
 from tests.records import digest_of
@@ -94,6 +97,54 @@ def test_equal_digests_mean_equal_parts(one: Wish, other: Wish) -> None:
     assert (one.resolve().digest == other.resolve().digest) == (one.resolve() == other.resolve())
 
 
+CANARIES = CanaryBatch(included=(20, 4), excluded=(31, 30))
+
+
+def with_canaries(canaries: CanaryBatch, *, train_rows: int = TRAIN) -> Resolution:
+    return resolve(
+        manifest_digest=DIGEST,
+        train_rows=train_rows,
+        requested=[7, 2],
+        forgotten_before=[3],
+        held=[5],
+        canaries=canaries,
+    )
+
+
+def test_what_is_unlearned_does_not_tell_canaries_from_the_tickets_samples() -> None:
+    found = with_canaries(CANARIES)
+
+    assert (found.forget, found.canary_included, found.canary_excluded) == ((2, 7), (4, 20), (30, 31))
+    assert found.unlearned == (2, 4, 7, 20)
+    assert found.retain_count == TRAIN - 4 - 1 - 1, "those that are out are in no part of the training split"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        CanaryBatch(included=(2,)),
+        CanaryBatch(included=(3,)),
+        CanaryBatch(included=(5,)),
+        CanaryBatch(excluded=(7,)),
+        CanaryBatch(included=(8,), excluded=(8,)),
+        CanaryBatch(included=(8, 8)),
+    ],
+)
+def test_a_canary_that_is_in_another_part_too_is_refused(wrong: CanaryBatch) -> None:
+    with pytest.raises(RuntimeError, match="in another part"):
+        with_canaries(wrong)
+
+
+def test_canaries_alone_are_nothing_to_forget() -> None:
+    with pytest.raises(EmptyForgetSetError):
+        resolve(manifest_digest=DIGEST, train_rows=TRAIN, requested=[], forgotten_before=[], canaries=CANARIES)
+
+
+def test_canaries_must_leave_something_to_keep() -> None:
+    with pytest.raises(ForgetSetTooLargeError):
+        with_canaries(CANARIES, train_rows=6)
+
+
 BASE = Resolution(manifest_digest=DIGEST, train_rows=TRAIN, forget=(1, 2), forgotten_before=(3,), held=(4,))
 
 
@@ -107,7 +158,27 @@ BASE = Resolution(manifest_digest=DIGEST, train_rows=TRAIN, forget=(1, 2), forgo
         replace(BASE, forget=(1, 2, 3), forgotten_before=()),
         replace(BASE, forgotten_before=(4,), held=(3,)),
         replace(BASE, held=()),
+        replace(BASE, canary_included=(9,)),
+        replace(BASE, canary_excluded=(9,)),
+        replace(BASE, canary_included=(1,), forget=(2,)),
     ],
 )
 def test_the_digest_binds_every_part(other: Resolution) -> None:
     assert other.digest != BASE.digest
+
+
+def test_the_digest_binds_which_canaries_were_in() -> None:
+    one, other = (
+        replace(BASE, canary_included=(9,), canary_excluded=(8,)),
+        replace(BASE, canary_included=(8,), canary_excluded=(9,)),
+    )
+    assert one.digest != other.digest
+
+
+def test_without_canaries_a_digest_is_what_it_was_before_there_were_any() -> None:
+    parts = {"forget": (1, 2), "forgotten_before": (3,), "held": (4,)}
+    digests = {
+        name: hashlib.sha256(b"".join(row.to_bytes(8, "big") for row in rows)).hexdigest()
+        for name, rows in parts.items()
+    }
+    assert BASE.digest == canonical_digest({"manifest": DIGEST, "train_rows": TRAIN} | digests)

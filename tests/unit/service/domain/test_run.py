@@ -20,6 +20,7 @@ from service.domain.run import (
     PHASE_ORDER,
     FailureKind,
     Outcome,
+    RunCanaries,
     RunPhase,
     RunSpec,
     WorkOrder,
@@ -46,6 +47,7 @@ OTHER_VALUES: dict[str, Any] = {
     "seed": 2,
     "audit_family": digest_of("auditors"),
     "teach_family": digest_of("teachers"),
+    "canaries": RunCanaries(included=2, excluded=2, wanted=64, commitment=digest_of("coins")),
 }
 
 
@@ -59,6 +61,19 @@ def test_the_runs_id_binds_every_field_of_its_specification(field: str) -> None:
 
     assert other.digest != SPEC.digest
     assert other.run_id != SPEC.run_id
+
+
+def test_without_canaries_a_specification_is_what_it_was_before_there_were_any() -> None:
+    assert "canaries" not in SPEC.to_bytes().decode()
+    assert RunSpec.model_validate_json(SPEC.to_bytes()).canaries is None
+
+
+def test_canaries_count_towards_what_is_unlearned_and_not_towards_what_was_asked_for() -> None:
+    spec = SPEC.model_copy(update={"canaries": OTHER_VALUES["canaries"]})
+
+    assert (spec.forget_count, spec.unlearned_count, SPEC.unlearned_count) == (3, 5, 3)
+    assert RunSpec.model_validate_json(spec.to_bytes()) == spec
+    assert "2 of 64" in (OTHER_VALUES["canaries"].shortage or "")
 
 
 def test_equal_specifications_are_the_same_run() -> None:

@@ -40,6 +40,7 @@ BUSY = StoreTotals(
     last_success=(("digits", NOW),),
     verdicts=(("ACCEPT", 1),),
     forgotten=(("digits", 42),),
+    canaries_left=(("digits", 0), ("faces", 36)),
 )
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -88,6 +89,8 @@ def test_counts_are_those_of_the_store() -> None:
     assert _get(values, "unlearn_runs", phase="committed") == 1.0
     assert _get(values, "unlearn_audit_verdicts_total", verdict="ACCEPT") == 1.0
     assert _get(values, "unlearn_forget_set_samples", lineage="digits") == 42.0
+    assert _get(values, "unlearn_canaries_left", lineage="digits") == 0.0, "it was planted, and is used up"
+    assert _get(values, "unlearn_canaries_left", lineage="faces") == 36.0
     assert _get(values, "unlearn_run_last_success_timestamp_seconds", lineage="digits") == NOW.timestamp()
 
 

@@ -1,0 +1,32 @@
+"""A manifest with canaries in memory, and the register that opens their coins."""
+
+from service.domain.canary import CanaryRegister, is_included
+from service.domain.manifest import Split
+from tests.memory_manifests import ROWS, MemoryManifestSource, Row
+
+COIN_KEY = bytes(range(32))
+CANARY_IDS = tuple(f"canary-{number:02d}" for number in range(16))
+REGISTER = CanaryRegister(key=COIN_KEY, sample_ids=CANARY_IDS)
+# Between the others, so that nobody can mistake the order of rows for a part.
+PLANTED_ROWS = (
+    *ROWS[:12],
+    *(
+        Row(sample_id=sample_id, split=Split.TRAIN if is_included(COIN_KEY, sample_id) else Split.CANARY)
+        for sample_id in CANARY_IDS
+    ),
+    *ROWS[12:],
+)
+
+
+def planted() -> MemoryManifestSource:
+    """Return a manifest with canaries."""
+    return MemoryManifestSource(PLANTED_ROWS)
+
+
+def planted_row_of(sample_id: str) -> int:
+    """Return the row of a sample in that manifest."""
+    return next(number for number, row in enumerate(PLANTED_ROWS) if row.sample_id == sample_id)
+
+
+INCLUDED_ROWS = tuple(planted_row_of(sample_id) for sample_id in REGISTER.included_ids)
+EXCLUDED_ROWS = tuple(planted_row_of(sample_id) for sample_id in REGISTER.excluded_ids)
