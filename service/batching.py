@@ -158,7 +158,6 @@ class Batcher:
             seed=model.runs_started + 1,
             audit_family=None if auditor is None else auditor.digest,
             teach_family=None if teacher is None else teacher.digest,
-
             canaries=self._canary_counts(model, resolution),
         )
         return UnlearningRun(

@@ -5,7 +5,7 @@ from rich.table import Table
 
 from mcu_core.report import AuditReport, ModelName, ModelRow, Result, Role, Verdict
 from service.cli.output import console
-from service.report_page import MODEL_LABELS
+from service.report_page.words import MODELS
 
 
 def measurements_table(reports: list[AuditReport]) -> Table:
@@ -19,7 +19,7 @@ def measurements_table(reports: list[AuditReport]) -> Table:
     for report, row, verdict in _rows(reports):
         position = "" if row.t in {None, 1.0} else f" t={row.t:.2f}"
         table.add_row(
-            MODEL_LABELS[row.name].removesuffix(" model") + position,
+            MODELS[row.name].removesuffix(" model") + position,
             f"{100 * (1 - row.unlearning_accuracy.value):.1f}",
             f"{100 * row.retain_accuracy.value:.1f}",
             f"{100 * row.test_accuracy.value:.1f}",
@@ -56,7 +56,7 @@ def explain(reports: list[AuditReport]) -> None:
     if last.judgement.verdict.accepts:
         rung = f"rung {last.rung + 1} of {len(last.config.ladder)} ({last.rung_kind})"
         claim = last.judgement.claim.value.lower().replace("_", " ")
-        name = MODEL_LABELS[last.evidence.models[-1].name]
+        name = MODELS[last.evidence.models[-1].name]
         console.print(f"[green]{name} passed[/] on {rung}; the audit claims: {claim}.")
     if ModelName.RETRAINED in names:
         console.print("The ladder needed exact retraining.")

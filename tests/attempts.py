@@ -7,19 +7,20 @@ import numpy as np
 from safetensors.numpy import save
 
 from mcu_core.config import McuRung
-from mcu_core.report import AuditReport, Measurements, ModelMeasurements
-from service.domain.canonical import canonical_bytes
+from mcu_core.judging.decide import decide
+from mcu_core.report import AuditPlan, AuditReport, Deletion, Evidence, Facts, Role, Subjects
 from service.domain.run import EXIT_CODES, FailureKind, Outcome, WorkOrder
 from service.ports import ObjectStore
-from tests.measurements import candidate_row, measurements, original_row, report_of
+from tests.evidence import an_evidence, some_facts
+from tests.results import CLEAR, a_canary_evidence, primary_tests
 
 Attempt = Callable[[WorkOrder, ObjectStore], int]
 """Returns the job's exit code."""
-
-TRACE_LEFT = candidate_row(auc=0.85, auc_p=1e-6)
-NO_TRACE = candidate_row()
-REMEMBERS = original_row()
-REMEMBERS_NOTHING = original_row(auc=0.5, auc_p=1.0)
+Audit = Callable[[AuditPlan, Facts], Evidence]
+"""What the audit of an attempt finds, by its plan and facts."""
+SCORES = b"scores of an attempt"
+RUN_STARTS_AFTER = 1
+"""Microseconds after its plan."""
 
 
 def candidate_bytes(order: WorkOrder) -> bytes:
@@ -33,12 +34,73 @@ def candidate_digest(order: WorkOrder) -> str:
     return hashlib.sha256(candidate_bytes(order)).hexdigest()
 
 
-def measured(order: WorkOrder, original: ModelMeasurements, candidate: ModelMeasurements) -> Measurements:
-    """Return what a worker measures of this order's models."""
-    return measurements(
-        original.model_copy(update={"digest": order.spec.base_model_digest}),
-        candidate.model_copy(update={"digest": candidate_digest(order)}),
-        forget=order.spec.forget_count,
+def facts_of(order: WorkOrder) -> Facts:
+    """Return what a worker knows of this order's models."""
+    digests = {
+        Role.ORIGINAL: order.spec.base_model_digest,
+        Role.PRE_UNLEARNED: hashlib.sha256(b"end").hexdigest(),
+        Role.CANDIDATE: candidate_digest(order),
+        Role.RELEARNED: hashlib.sha256(b"relearned").hexdigest(),
+    }
+    return some_facts(order.plan, digests=digests, started_at=order.plan.created_at + RUN_STARTS_AFTER)
+
+
+def no_trace(plan: AuditPlan, facts: Facts) -> Evidence:
+    """Find a candidate that forgot."""
+    return an_evidence(plan, facts=facts)
+
+
+def trace_left(plan: AuditPlan, facts: Facts) -> Evidence:
+    """Find a candidate that still knows the deleted samples."""
+    tests = primary_tests(0.85, auc_p=CLEAR, signal=plan.primary_signal, n=plan.forget_count)
+    return an_evidence(plan, facts=facts, primary=tests)
+
+
+def nothing_to_see(plan: AuditPlan, facts: Facts) -> Evidence:
+    """Find an original that does not know them either."""
+    tests = primary_tests(role=Role.ORIGINAL, signal=plan.primary_signal, n=plan.forget_count)
+    canaries = None if plan.canaries is None else a_canary_evidence(original=0.5, plan=plan.canaries)
+    return an_evidence(plan, facts=facts, positive_control=tests, canaries=canaries)
+
+
+def incomplete(plan: AuditPlan, facts: Facts) -> Evidence:
+    """Find everything but the tails."""
+    return an_evidence(plan, facts=facts).model_copy(update={"primary": an_evidence(plan, facts=facts).primary[:1]})
+
+
+def unclear(plan: AuditPlan, facts: Facts) -> Evidence:
+    """Find no trace, but accuracy on kept samples that a person must look at: one of D_f stands out."""
+    return an_evidence(plan, facts=facts, smallest_individual_p=1e-4)
+
+
+def report_of(order: WorkOrder, audit: Audit = no_trace) -> AuditReport:
+    """Return the report that an honest worker makes of an order."""
+    spec, plan = order.spec, order.plan
+    evidence = audit(plan, facts_of(order))
+    return AuditReport(
+        subjects=Subjects(
+            run_id=order.run_id,
+            lineage=spec.lineage,
+            base_model=spec.base_model_digest,
+            candidate=candidate_digest(order),
+            manifest=spec.manifest_digest,
+            resolution=spec.resolution_digest,
+            policy=spec.policy.digest,
+            spec=spec.digest,
+            plan=plan.digest,
+            scores=hashlib.sha256(SCORES).hexdigest(),
+        ),
+        deletion=Deletion(tickets=order.tickets, samples=spec.forget_count, root=plan.forget_root),
+        attempt=order.epoch,
+        rung=order.rung_index,
+        rung_kind=order.rung.kind,
+        seed=spec.seed,
+        config=spec.config,
+        policy_version=spec.policy.version,
+        plan=plan,
+        evidence=evidence,
+        judgement=decide(evidence, plan, spec.policy),
+        previous_attempts=order.previous_attempts,
     )
 
 
@@ -47,26 +109,28 @@ def finish(order: WorkOrder, objects: ObjectStore, report: AuditReport) -> int:
     if isinstance(order.rung, McuRung):
         objects.create(f"{order.prefix}/pathway.safetensors", b"the original model is part of this")
     candidate = objects.create(f"{order.prefix}/candidate.safetensors", candidate_bytes(order))
-    written = objects.create(f"{order.prefix}/report.json", canonical_bytes(report.model_dump(mode="json")))
+    scores = objects.create(f"{order.prefix}/scores.parquet", SCORES)
+    written = objects.create(f"{order.prefix}/report.json", report.to_bytes())
     objects.overwrite(f"{order.prefix}/progress.json", b"{}")
-    outcome = Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256)
+    outcome = Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256, scores_digest=scores.sha256)
     objects.create(f"{order.prefix}/outcome.json", outcome.to_bytes())
     return 0
 
 
-def audited(candidate: ModelMeasurements, original: ModelMeasurements = REMEMBERS) -> Attempt:
-    """Return an attempt whose models measure like these."""
+def audited(audit: Audit) -> Attempt:
+    """Return an attempt whose audit finds this."""
 
     def attempt(order: WorkOrder, objects: ObjectStore) -> int:
-        return finish(order, objects, report_of(order, measured(order, original, candidate)))
+        return finish(order, objects, report_of(order, audit))
 
     return attempt
 
 
-accept = audited(NO_TRACE)
-reject = audited(TRACE_LEFT)
-vacuous = audited(NO_TRACE, REMEMBERS_NOTHING)
-invalid = audited(NO_TRACE.model_copy(update={"tails": ()}))
+accept = audited(no_trace)
+reject = audited(trace_left)
+review = audited(unclear)
+vacuous = audited(nothing_to_see)
+invalid = audited(incomplete)
 
 
 def fails(kind: FailureKind, message: str = "said so") -> Attempt:
@@ -94,10 +158,10 @@ def exits(code: int) -> Attempt:
     return attempt
 
 
-def misreports(change: Callable[[AuditReport], AuditReport], candidate: ModelMeasurements = NO_TRACE) -> Attempt:
+def misreports(change: Callable[[AuditReport], AuditReport], audit: Audit = no_trace) -> Attempt:
     """Return an attempt whose report was changed before it was written."""
 
     def attempt(order: WorkOrder, objects: ObjectStore) -> int:
-        return finish(order, objects, change(report_of(order, measured(order, REMEMBERS, candidate))))
+        return finish(order, objects, change(report_of(order, audit)))
 
     return attempt

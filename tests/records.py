@@ -4,15 +4,16 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 from mcu_core.config import ArchitectureConfig, RetrainConfig, TrainConfig, UnlearningConfig, default_ladder
-from mcu_core.report import AttemptSummary, Verdict
+from mcu_core.report import AttemptSummary, AuditPlan, Claim, Verdict
 from service.domain.deadline import Regime
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.manifest import Manifest
 from service.domain.model import Model
 from service.domain.release import Release
-from service.domain.run import RunPhase, RunSpec, UnlearningRun
+from service.domain.run import RunPhase, RunSpec, UnlearningRun, WorkOrder
 from service.domain.ticket import IdSource, Ticket
-from tests.measurements import POLICY
+from tests.evidence import a_plan
+from tests.results import CANARY_PLAN, POLICY
 
 NOW = datetime(2026, 11, 3, 12, 30, 15, 123456, tzinfo=UTC)
 TENANT = "acme"
@@ -104,10 +105,55 @@ def a_run(sequence: int = 1, *, lineage: str = LINEAGE) -> UnlearningRun:
 
 
 def an_attempt(
-    epoch: int, *, rung: int = 0, rung_kind: str = "mcu", verdict: Verdict = Verdict.REJECT
+    epoch: int,
+    *,
+    rung: int = 0,
+    rung_kind: str = "mcu",
+    verdict: Verdict = Verdict.REJECT,
+    claim: Claim = Claim.NOTHING,
 ) -> AttemptSummary:
     return AttemptSummary(
-        attempt=epoch, rung=rung, rung_kind=rung_kind, verdict=verdict, report_digest=digest_of(f"report {epoch}")
+        attempt=epoch,
+        rung=rung,
+        rung_kind=rung_kind,
+        verdict=verdict,
+        claim=claim,
+        plan_digest=digest_of(f"plan {epoch}"),
+        report_digest=digest_of(f"report {epoch}"),
+    )
+
+
+def a_plan_for(run: UnlearningRun) -> AuditPlan:
+    """Return the plan of a run's present attempt, with canaries."""
+    return a_plan(forget_count=run.spec.forget_count, references=None, canaries=CANARY_PLAN).model_copy(
+        update={
+            "run_id": run.run_id,
+            "lineage": run.lineage,
+            "attempt": run.epoch,
+            "rung": run.rung_index,
+            "audits_before": len(run.attempts),
+            "base_model": run.spec.base_model_digest,
+            "manifest": run.spec.manifest_digest,
+            "resolution": run.spec.resolution_digest,
+            "policy": run.spec.policy.digest,
+            "spec": run.spec.digest,
+            "seed": run.spec.seed,
+        }
+    )
+
+
+def an_order_for(run: UnlearningRun) -> WorkOrder:
+    """Return what the job of a run's present attempt is told."""
+    return WorkOrder(
+        run_id=run.run_id,
+        spec=run.spec,
+        epoch=run.epoch,
+        rung_index=run.rung_index,
+        plan=a_plan_for(run),
+        tickets=len(run.ticket_ids),
+        pathway_epoch=run.pathway_epoch,
+        previous_attempts=run.attempts,
+        split_key=digest_of("split key"),
     )
 
 

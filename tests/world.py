@@ -35,9 +35,9 @@ from service.registration import Registry
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept
 from tests.canaries import REGISTER, planted
-from tests.measurements import POLICY
 from tests.memory_manifests import MemoryManifestSource
 from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
+from tests.results import POLICY
 
 KEY = CommitmentKey(bytes(range(32)))
 SIGNER = MemorySigner(b"s" * 32)

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.adapters.sql_rows import RUN_JSON
+from service.adapters.tables import CANARIES, FORGOTTEN, RUNS, TICKETS
 from service.adapters.totals import count_verdicts
 from service.domain.run import RunPhase, UnlearningRun
-from service.adapters.tables import CANARIES, FORGOTTEN, RUNS, TICKETS
 from service.domain.ticket import TicketState
 from service.ports import StoreTotals
 

@@ -4,12 +4,12 @@ import hashlib
 import time
 from collections.abc import Sequence
 
-from mcu_core.statistics.assemble import evidence_of
 from mcu_core.audit.answers import Family
 from mcu_core.audit.batchnorm import batchnorm_rows
 from mcu_core.audit.score import Origin, score
 from mcu_core.judging.decide import decide
 from mcu_core.report import AuditReport, Deletion, Evidence, Subjects
+from mcu_core.statistics.assemble import evidence_of
 from mcu_core.statistics.scores import from_parquet, to_parquet
 from mcu_core.types import Outcome, Problem, Progress, ignore_progress
 from service.domain.run import WorkOrder

@@ -32,7 +32,7 @@ from service.errors import DigestMismatchError, FieldViolation, InvalidRequestEr
 from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
 from service.references import ReferenceRegister
-from service.worker.job import compute_device
+from service.worker.device import compute_device
 from service.worker.original import EVALUATION_BATCH
 from service.worker.references import Folds
 from service.worker.samples import decode, training_subjects

@@ -2,14 +2,13 @@
 
 from datetime import UTC, datetime
 
-from mcu_core.gate import GatePolicy
-
 from mcu_core.config import ArchitectureConfig, RetrainConfig, TrainConfig, UnlearningConfig, default_ladder
-from mcu_core.report import AttemptSummary, Verdict
+from mcu_core.report import AttemptSummary, Claim, Verdict
 from service.domain.manifest import Manifest
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import RunPhase, RunSpec, UnlearningRun
+from tests.results import POLICY
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 TENANT = "local"
@@ -65,18 +64,18 @@ def a_run(
         resolution_digest=digest("e"),
         forget_count=5,
         config=UnlearningConfig(ladder=default_ladder(RECIPE)),
-        policy=GatePolicy(
-            version="test",
-            alpha=0.05,
-            alpha_decay=0.5,
-            auc_margin=0.1,
-            auc_margin_share_of_original=0.5,
-            tail_level=0.01,
-            test_accuracy_loss_margin=0.03,
-        ),
+        policy=POLICY,
         seed=7,
     )
-    attempt = AttemptSummary(attempt=1, rung=0, rung_kind="mcu", verdict=Verdict.REJECT, report_digest=digest("f"))
+    attempt = AttemptSummary(
+        attempt=1,
+        rung=0,
+        rung_kind="mcu",
+        verdict=Verdict.REJECT,
+        claim=Claim.NOTHING,
+        plan_digest=digest("2"),
+        report_digest=digest("f"),
+    )
     return UnlearningRun(
         run_id=run_id,
         lineage=LINEAGE,
@@ -93,7 +92,7 @@ def a_run(
         candidate_digest=digest("1"),
         report_digest=digest("f"),
         verdict=Verdict.REJECT,
-        reason="AUC_ABOVE_MARGIN",
+        reason="AUC_ABOVE",
         closed_at=NOW if phase in {RunPhase.COMMITTED, RunPhase.FAILED} else None,
         version=3,
     )

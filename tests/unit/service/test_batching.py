@@ -18,9 +18,9 @@ from service.errors import ServiceError, UnknownSampleIdsError
 from service.ports import TicketQuery
 from tests.attempts import accept, fails
 from tests.canaries import INCLUDED_ROWS, REGISTER, planted_row_of
-from tests.measurements import POLICY
 from tests.memory_manifests import TRAIN, row_of
 from tests.records import LINEAGE, RECIPE
+from tests.results import POLICY
 from tests.world import CANARIES_PER_RUN, World, world_with_canaries
 
 

@@ -38,9 +38,9 @@ from tests.attempts import (
     vacuous,
 )
 from tests.canaries import CANARY_IDS, COIN_KEY, planted_row_of
-from tests.measurements import POLICY, report_of
 from tests.memory_manifests import TRAIN, row_of
 from tests.records import LINEAGE, digest_of
+from tests.results import POLICY, report_of
 from tests.world import ATTEMPT_FAILURES, KEY, RETRY_SECONDS, World, world_with_canaries
 
 

@@ -1,52 +1,42 @@
 """A worker's report is believed only where it speaks of this attempt and its verdict follows from its numbers."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mcu_core.report import AuditReport, Measurements, Verdict
+from mcu_core.report import AuditReport, Role, Verdict
 from service.domain.judging import judge_report
-from service.domain.run import RunPhase, UnlearningRun, WorkOrder
-from tests.measurements import POLICY, candidate_row, measurements, original_row, report_of
-from tests.records import SPEC, a_run, an_attempt, digest_of
+from service.domain.run import RunPhase, UnlearningRun
+from tests.attempts import Audit, candidate_digest, no_trace, report_of, trace_left
+from tests.records import SPEC, a_run, an_attempt, an_order_for, digest_of
+from tests.results import POLICY
 
-CANDIDATE = digest_of("candidate")
-RUN: UnlearningRun = replace(
+PLANNED: UnlearningRun = replace(
     a_run(),
     phase=RunPhase.AUDITING,
     epoch=2,
     rung_index=0,
     attempts=(an_attempt(1),),
-    candidate_digest=CANDIDATE,
     report_digest=digest_of("report"),
 )
-ORDER = WorkOrder(
-    run_id=RUN.run_id,
-    spec=RUN.spec,
-    epoch=RUN.epoch,
-    rung_index=RUN.rung_index,
-    audits_before=len(RUN.attempts),
-    pathway_epoch=None,
-    previous_attempts=RUN.attempts,
-    split_key=digest_of("split key"),
-)
-ACCEPTED = measurements(original_row(SPEC.base_model_digest), candidate_row(CANDIDATE))
-REJECTED = measurements(original_row(SPEC.base_model_digest), candidate_row(CANDIDATE, auc=0.8, auc_p=1e-6))
-REPORT = report_of(ORDER, ACCEPTED)
+ORDER = an_order_for(PLANNED)
+RUN = replace(PLANNED, candidate_digest=candidate_digest(ORDER), plan_digest=ORDER.plan.digest)
+REPORT = report_of(ORDER)
+NOT_ABOUT = "the report is not about this attempt"
+DOES_NOT_FOLLOW = "the report's verdict does not follow from its evidence"
 
 
-@pytest.mark.parametrize(("measured", "verdict"), [(ACCEPTED, Verdict.ACCEPT), (REJECTED, Verdict.REJECT)])
-def test_an_honest_report_is_believed_whatever_it_says(measured: Measurements, verdict: Verdict) -> None:
-    report = report_of(ORDER, measured)
+@pytest.mark.parametrize(("audit", "verdict"), [(no_trace, Verdict.ACCEPT_CANARY_BACKED), (trace_left, Verdict.REJECT)])
+def test_an_honest_report_is_believed_whatever_it_says(audit: Audit, verdict: Verdict) -> None:
+    report = report_of(ORDER, audit)
 
     assert report.judgement.verdict is verdict
     assert judge_report(report, RUN) is None
 
 
 def test_an_honest_report_is_believed_after_json() -> None:
-    assert judge_report(AuditReport.model_validate_json(REPORT.model_dump_json()), RUN) is None
+    assert judge_report(AuditReport.model_validate_json(REPORT.to_bytes()), RUN) is None
 
 
 SUBJECTS = {
@@ -61,7 +51,7 @@ def test_a_report_of_another_subject_is_refused(subject: str) -> None:
 
     problem = judge_report(REPORT.model_copy(update={"subjects": subjects}), RUN)
     assert problem is not None
-    assert "not about this attempt" in problem
+    assert NOT_ABOUT in problem
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -69,7 +59,10 @@ WRONG: dict[str, dict[str, Any]] = {
     "rung": {"rung": 1},
     "rung kind": {"rung_kind": "retrain"},
     "seed": {"seed": 99},
+    "policy version": {"policy_version": "mine"},
     "configuration": {"config": SPEC.config.model_copy(update={"evaluation_batch": 1})},
+    "deletion": {"deletion": REPORT.deletion.model_copy(update={"root": digest_of("other")})},
+    "plan": {"plan": REPORT.plan.model_copy(update={"seed": 99})},
     "earlier attempts": {"previous_attempts": ()},
     "earlier verdict": {"previous_attempts": (an_attempt(1, verdict=Verdict.VACUOUS),)},
 }
@@ -80,55 +73,57 @@ def test_a_report_of_another_attempt_is_refused(change: dict[str, Any]) -> None:
     problem = judge_report(REPORT.model_copy(update=change), RUN)
 
     assert problem is not None
-    assert "not about this attempt" in problem
+    assert NOT_ABOUT in problem
 
 
-MEASURED_WRONG: dict[str, Callable[[], Measurements]] = {
-    "another original": lambda: measurements(original_row(digest_of("other")), candidate_row(CANDIDATE)),
-    "another candidate": lambda: measurements(original_row(SPEC.base_model_digest), candidate_row(digest_of("other"))),
-    "candidate alone": lambda: measurements(candidate_row(CANDIDATE)),
-    "swapped": lambda: measurements(candidate_row(CANDIDATE), original_row(SPEC.base_model_digest)),
-    "another size": lambda: measurements(
-        original_row(SPEC.base_model_digest), candidate_row(CANDIDATE), forget=SPEC.forget_count + 1
-    ),
+FACTS_WRONG: dict[str, dict[str, Any]] = {
+    "another original": {"digests": {**REPORT.evidence.facts.digests, Role.ORIGINAL: digest_of("other")}},
+    "another candidate": {"digests": {**REPORT.evidence.facts.digests, Role.CANDIDATE: digest_of("other")}},
+    "no candidate": {"digests": {Role.ORIGINAL: SPEC.base_model_digest}},
+    "another plan": {"plan": digest_of("other")},
+    "another size": {"counts": REPORT.evidence.facts.counts.model_copy(update={"forget": SPEC.forget_count + 1})},
 }
 
 
-@pytest.mark.parametrize("measured", MEASURED_WRONG.values(), ids=MEASURED_WRONG)
-def test_measurements_of_something_else_are_refused(measured: Callable[[], Measurements]) -> None:
-    problem = judge_report(REPORT.model_copy(update={"measurements": measured()}), RUN)
+@pytest.mark.parametrize("change", FACTS_WRONG.values(), ids=FACTS_WRONG)
+def test_evidence_of_something_else_is_refused(change: dict[str, Any]) -> None:
+    facts = REPORT.evidence.facts.model_copy(update=change)
+    evidence = REPORT.evidence.model_copy(update={"facts": facts})
 
+    problem = judge_report(REPORT.model_copy(update={"evidence": evidence}), RUN)
     assert problem is not None
-    assert "not about this attempt" in problem
+    assert NOT_ABOUT in problem
 
 
 def test_a_flipped_verdict_is_refused() -> None:
-    report = report_of(ORDER, REJECTED)
-    flipped = report.judgement.model_copy(update={"verdict": Verdict.ACCEPT})
+    report = report_of(ORDER, trace_left)
+    flipped = report.judgement.model_copy(update={"verdict": Verdict.ACCEPT_POWERED})
 
-    problem = judge_report(report.model_copy(update={"judgement": flipped}), RUN)
-    assert problem == "the report's verdict does not follow from its measurements"
-
-
-def test_the_judgement_of_other_measurements_is_refused() -> None:
-    report = report_of(ORDER, REJECTED).model_copy(update={"judgement": REPORT.judgement})
-
-    assert judge_report(report, RUN) == "the report's verdict does not follow from its measurements"
+    assert judge_report(report.model_copy(update={"judgement": flipped}), RUN) == DOES_NOT_FOLLOW
 
 
-@pytest.mark.parametrize("change", [{"alpha": 0.05}, {"auc_margin": 0.2}, {"tests": ()}])
+def test_the_judgement_of_other_evidence_is_refused() -> None:
+    report = report_of(ORDER, trace_left).model_copy(update={"judgement": REPORT.judgement})
+
+    assert judge_report(report, RUN) == DOES_NOT_FOLLOW
+
+
+@pytest.mark.parametrize("change", [{"alpha": POLICY.alpha}, {"margin": 0.2}, {"findings": ()}, {"limitations": ()}])
 def test_a_judgement_by_other_thresholds_is_refused(change: dict[str, Any]) -> None:
     judgement = REPORT.judgement.model_copy(update=change)
 
-    problem = judge_report(REPORT.model_copy(update={"judgement": judgement}), RUN)
-    assert problem == "the report's verdict does not follow from its measurements"
+    assert judge_report(REPORT.model_copy(update={"judgement": judgement}), RUN) == DOES_NOT_FOLLOW
 
 
-def test_a_level_that_ignores_earlier_attempts_is_refused() -> None:
-    first = report_of(ORDER.model_copy(update={"audits_before": 0}), ACCEPTED)
+def test_a_plan_that_ignores_earlier_attempts_is_refused() -> None:
+    order = ORDER.model_copy(update={"plan": ORDER.plan.model_copy(update={"audits_before": 0})})
+    run = replace(RUN, plan_digest=order.plan.digest)
+    first = report_of(order)
 
     assert first.judgement.alpha == POLICY.alpha
-    assert judge_report(first, RUN) == "the report's verdict does not follow from its measurements"
+    problem = judge_report(first, run)
+    assert problem is not None
+    assert "audits before" in problem
 
 
 def test_a_run_without_a_candidate_believes_nothing() -> None:

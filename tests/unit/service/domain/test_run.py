@@ -29,8 +29,8 @@ from service.domain.run import (
     resolution_key,
     spec_key,
 )
-from tests.measurements import POLICY
 from tests.records import ARCHITECTURE, NOW, SPEC, a_run, an_attempt, digest_of
+from tests.results import POLICY
 
 OTHER_VALUES: dict[str, Any] = {
     "lineage": "other",

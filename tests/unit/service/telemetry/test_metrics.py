@@ -4,6 +4,7 @@ import math
 import socket
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,22 +12,12 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from mcu_core.report import AuditReport
-from service.domain.run import FailureKind, RunPhase, WorkOrder
+from service.domain.run import FailureKind, RunPhase
 from service.telemetry import Metrics, serve_metrics
-from tests.measurements import candidate_row, measurements, original_row, report_of
-from tests.records import SPEC, an_attempt, digest_of
+from tests.attempts import report_of
+from tests.records import SPEC, a_run, an_attempt, an_order_for
 
-CANDIDATE = digest_of("candidate")
-ORDER = WorkOrder(
-    run_id=SPEC.run_id,
-    spec=SPEC,
-    epoch=2,
-    rung_index=0,
-    audits_before=1,
-    pathway_epoch=None,
-    previous_attempts=(an_attempt(1),),
-    split_key=digest_of("split key"),
-)
+ORDER = an_order_for(replace(a_run(), epoch=2, attempts=(an_attempt(1),)))
 
 
 @pytest.fixture
@@ -40,9 +31,10 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 
 
 def _report(low: float | None) -> AuditReport:
-    row = candidate_row(CANDIDATE, auc=0.52)
-    row = row.model_copy(update={"auc": row.auc.model_copy(update={"low": low})})
-    return report_of(ORDER, measurements(original_row(SPEC.base_model_digest), row))
+    report = report_of(ORDER)
+    auc, *tails = report.evidence.primary
+    primary = (auc.model_copy(update={"value": 0.52, "low": low}), *tails)
+    return report.model_copy(update={"evidence": report.evidence.model_copy(update={"primary": primary})})
 
 
 def test_known_label_values_begin_at_zero(registry: CollectorRegistry, metrics: Metrics) -> None:
