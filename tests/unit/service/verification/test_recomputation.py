@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from mcu_core.judging.decide import decide
 from mcu_core.statistics.assemble import evidence_of
 
+from mcu_core.judging.decide import decide
 from mcu_core.report.evidence import Role
 from mcu_core.report.judgement import Verdict
 from mcu_core.statistics.scores import ScoreTable, from_parquet, to_parquet
