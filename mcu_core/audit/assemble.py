@@ -14,8 +14,7 @@ from torch import Tensor
 
 from mcu_core import checkpoint
 from mcu_core.audit.accuracy import alignment, label_probability, right_answers
-from mcu_core.audit.membership import label_logit, svc_attack
-from mcu_core.audit.statistics import auc, both_tails, rate, utility_loss
+from mcu_core.audit.membership import label_logit
 from mcu_core.config import AuditConfig, UnlearningConfig
 from mcu_core.data import match_classes, subsample
 from mcu_core.errors import DataError
@@ -32,6 +31,11 @@ from mcu_core.report import (
     WeightChange,
 )
 from mcu_core.runtime import Runtime, processor_name, runtime_of, stream
+from mcu_core.statistics.auc import auc
+from mcu_core.statistics.rates import rate
+from mcu_core.statistics.svc import svc_attack
+from mcu_core.statistics.tails import both_tails
+from mcu_core.statistics.utility import utility_loss
 from mcu_core.types import (
     Outcome,
     Params,
