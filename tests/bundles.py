@@ -18,7 +18,6 @@ from tests.results import POLICY
 
 SIGNER, FORGER = MemorySigner(b"s" * 32), MemorySigner(b"f" * 32)
 WEIGHTS = b"weights of the candidate"
-PAGE = b"<!doctype html><p>ACCEPT_POWERED</p>"
 HOUR = 3_600_000_000
 """Microseconds."""
 
@@ -31,7 +30,11 @@ class Audit:
     report: AuditReport
     scores: bytes
     policy: AuditPolicy = POLICY
-    page: bytes = PAGE
+
+    @property
+    def page(self) -> bytes:
+        """Return as much of a page as a verifier reads."""
+        return f'<!doctype html><p id="verdict">{self.report.judgement.verdict.value}</p>'.encode()
 
     def members(self, signer: Signer = SIGNER) -> dict[str, bytes]:
         """Return all of it with the envelopes of that signer: the plan signed a second after it was made."""

@@ -22,6 +22,7 @@ class CheckName(StrEnum):
     REPORT_STATEMENT = "report.statement"
     REPORT_SUBJECTS = "report.subjects"
     REPORT_PLAN = "report.plan"
+    PAGE_VERDICT = "page.verdict"
     ATTEMPTS_COMPLETE = "attempts.complete"
     # Level 2: recomputation
     STATISTICS = "statistics.recomputed"

@@ -7,10 +7,11 @@ from pydantic import BaseModel
 
 from mcu_core.report.document import AttemptSummary
 from mcu_core.report.evidence import Role
-from service.attestation import PLAN, POLICY, REPORT, SCORES, WEIGHTS, audit_predicate
+from service.attestation import PAGE, PLAN, POLICY, REPORT, SCORES, WEIGHTS, audit_predicate
 from service.verification.checks import CheckFailedError, CheckName, NotAskedError, demand
 from service.verification.comparison import first_difference
 from service.verification.contents import Attempt, Contents
+from service.verification.page import shown_verdicts
 
 
 def identity_checks(contents: Contents, weights_digest: str | None) -> dict[CheckName, Callable[[], str]]:
@@ -26,6 +27,7 @@ def identity_checks(contents: Contents, weights_digest: str | None) -> dict[Chec
         CheckName.REPORT_STATEMENT: lambda: _statements(contents),
         CheckName.REPORT_SUBJECTS: lambda: _subjects(contents),
         CheckName.REPORT_PLAN: lambda: _plans(contents),
+        CheckName.PAGE_VERDICT: lambda: _page(contents),
         CheckName.ATTEMPTS_COMPLETE: lambda: _attempts(contents),
     }
 
@@ -97,6 +99,13 @@ def _plans(contents: Contents) -> str:
         asked = (report.deletion.root, report.deletion.samples)
         demand(asked == (plan.forget_root, plan.forget_count), f"{where} plans to forget other samples")
     return "The reports follow the plans that were signed before."
+
+
+def _page(contents: Contents) -> str:
+    verdict = contents.main.report.judgement.verdict.value
+    shown = shown_verdicts(contents.main.read(PAGE))
+    demand(shown == [verdict], f"{PAGE} shows {' and '.join(shown) or 'no verdict'}, the report says {verdict}")
+    return f"The page shows the report's verdict, {verdict}."
 
 
 def _attempts(contents: Contents) -> str:

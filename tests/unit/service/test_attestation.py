@@ -19,14 +19,14 @@ from service.attestation import (
 from service.domain.canonical import canonical_bytes
 from service.errors import SignatureError
 from service.signing import read_envelope
-from tests.bundles import PAGE, SIGNER, WEIGHTS, an_audit
+from tests.bundles import SIGNER, WEIGHTS, an_audit
 
 AUDIT = an_audit()
 NOW = datetime(2026, 11, 3, 12, 0, 0, 5, tzinfo=UTC)
 
 
 def test_a_statement_has_the_fields_of_in_toto_and_no_others() -> None:
-    document = json.loads(audit_statement(AUDIT.report, page=PAGE, attested_at=NOW).to_bytes())
+    document = json.loads(audit_statement(AUDIT.report, page=AUDIT.page, attested_at=NOW).to_bytes())
 
     assert document.keys() == {"_type", "subject", "predicateType", "predicate"}
     assert document["_type"] == "https://in-toto.io/Statement/v1"
@@ -36,7 +36,7 @@ def test_a_statement_has_the_fields_of_in_toto_and_no_others() -> None:
 
 def test_the_subjects_of_an_audit_are_the_bytes_that_a_reader_has() -> None:
     members = AUDIT.members() | {"model.safetensors": WEIGHTS}
-    subjects = audit_statement(AUDIT.report, page=PAGE, attested_at=NOW).digests
+    subjects = audit_statement(AUDIT.report, page=AUDIT.page, attested_at=NOW).digests
 
     assert subjects.keys() == members.keys() - {"report.dsse.json", "plan.dsse.json"}
     assert subjects == {name: hashlib.sha256(members[name]).hexdigest() for name in subjects}
@@ -47,7 +47,7 @@ def test_an_attempt_without_a_page_has_no_page_among_its_subjects() -> None:
 
 
 def test_the_predicate_says_what_was_decided_and_when_it_was_signed() -> None:
-    predicate = audit_statement(AUDIT.report, page=PAGE, attested_at=NOW).predicate
+    predicate = audit_statement(AUDIT.report, page=AUDIT.page, attested_at=NOW).predicate
 
     judgement = AUDIT.report.judgement
     assert (predicate.verdict, predicate.claim) == (judgement.verdict, judgement.claim)
@@ -74,7 +74,7 @@ def test_a_signed_statement_comes_back_as_it_was() -> None:
     ],
 )
 def test_another_statement_is_refused(change: dict[str, object]) -> None:
-    document = json.loads(audit_statement(AUDIT.report, page=PAGE, attested_at=NOW).to_bytes()) | change
+    document = json.loads(audit_statement(AUDIT.report, page=AUDIT.page, attested_at=NOW).to_bytes()) | change
 
     with pytest.raises(SignatureError, match="no AuditStatement"):
         read_statement(AuditStatement, canonical_bytes(document))

@@ -45,12 +45,12 @@ def test_an_honest_bundle_ends_with_zero_and_a_sentence_per_check(run: Callable[
 
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("Verified")
-    assert done.stdout.count("PASSED") == 13
+    assert done.stdout.count("PASSED") == 14
     assert "The weights are those that were audited." in done.stdout
 
 
 def test_a_tampered_bundle_ends_with_one_and_names_the_check(run: Callable[..., Result], folder: Path) -> None:
-    write_bundle(folder / "bundle.zip", MEMBERS | {"report.html": b"<p>forgotten</p>"})
+    write_bundle(folder / "bundle.zip", MEMBERS | {"report.html": MEMBERS["report.html"] + b"<p>forgotten</p>"})
     done = run(*VERIFY, "--json")
 
     assert done.exit_code == 1

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from mcu_core.statistics.assemble import evidence_of
 
 from mcu_core.judging.decide import decide
 from mcu_core.report.evidence import Role
@@ -31,7 +32,7 @@ SCENE = Scene(forget=60, retain=80, test=80, calibration=200, evaluation=200, ca
 
 @cache
 def honest() -> Audit:
-    """Return an audit whose report follows from its scores; its candidate forgot."""
+    """Return an audit whose report follows from its scores: rejected, since so few samples cannot bound its loss."""
     plan = plan_of(SCENE).model_copy(update={"policy": POLICY.digest, "tail_level": POLICY.tail_level})
     table = table_of(SCENE)
     digests = table.facts.digests | {Role.CANDIDATE: hashlib.sha256(WEIGHTS).hexdigest()}
@@ -59,8 +60,8 @@ def failures(audit: Audit) -> dict[CheckName, str]:
 
 def flipped_verdict() -> Audit:
     stated = honest().report.judgement
-    other = Verdict.REJECT if stated.verdict is not Verdict.REJECT else Verdict.ACCEPT_POWERED
-    return judged(honest(), stated.model_copy(update={"verdict": other}))
+    assert stated.verdict is Verdict.REJECT
+    return judged(honest(), stated.model_copy(update={"verdict": Verdict.ACCEPT_POWERED}))
 
 
 def weakened_finding() -> Audit:
@@ -70,7 +71,7 @@ def weakened_finding() -> Audit:
 
 
 def moved_threshold() -> Audit:
-    policy = POLICY.model_copy(update={"alpha": POLICY.alpha / 2})
+    policy = POLICY.model_copy(update={"test_accuracy_loss_margin": POLICY.test_accuracy_loss_margin / 2})
     plan = honest().plan.model_copy(update={"policy": policy.digest})
     table = from_parquet(honest().scores)
     table = replace(table, facts=table.facts.model_copy(update={"plan": plan.digest}))
@@ -116,7 +117,7 @@ def test_an_honest_audit_recomputes() -> None:
     [
         (flipped_verdict, [CheckName.GATE], "The verdict is "),
         (weakened_finding, [CheckName.GATE], "judgement.findings[0].passed is "),
-        (moved_threshold, [CheckName.GATE], "judgement.alpha is "),
+        (moved_threshold, [CheckName.GATE], "judgement.reasons[0].t"),
         (edited_number, [CheckName.STATISTICS], "evidence.primary[0].value is "),
         (edited_score, [CheckName.STATISTICS], "evidence."),
         (other_facts, [CheckName.STATISTICS], "evidence.facts.shared_rows is 0, not 1"),

@@ -15,10 +15,11 @@ from mcu_core.report.judgement import Verdict
 from service.attestation import PAYLOAD_TYPE
 from service.bundle import Bundle
 from service.domain.canonical import canonical_bytes
+from service.evidence import judged_members
 from service.signing import Signer, load_public_key
 from service.verification.checks import CheckName, CheckResult, Outcome, passed
 from service.verification.verify import verify
-from tests.bundles import FORGER, HOUR, SIGNER, WEIGHTS, an_audit, members_of
+from tests.bundles import FORGER, HOUR, SIGNER, WEIGHTS, an_audit, at, members_of
 
 KEYS = [load_public_key(SIGNER.public_key.pem.encode())]
 REJECTED = an_audit(verdict=Verdict.REJECT)
@@ -61,7 +62,7 @@ def restated(envelope: bytes, *path: str | int, to: Any, signer: Signer | None =
 def test_an_honest_bundle_passes_every_check() -> None:
     results = checked(HONEST, weights=WEIGHTS, model=WEIGHTS)
 
-    assert [result.outcome for result in results] == [Outcome.PASSED] * 13, results
+    assert [result.outcome for result in results] == [Outcome.PASSED] * 14, results
     assert {result.level for result in results} == {0, 1}
 
 
@@ -137,6 +138,11 @@ def attempt_signed_by_another_key() -> Members:
 
 def changed_page() -> Members:
     return HONEST | {"report.html": HONEST["report.html"].replace(b"ACCEPT_POWERED", b"REJECT")}
+
+
+def page_that_its_signer_changed() -> Members:
+    page = ACCEPTED.page.replace(b"ACCEPT_POWERED", b"REJECT")
+    return HONEST | judged_members(ACCEPTED.report, page=page, signer=SIGNER, now=at(2 * ACCEPTED.plan.created_at))
 
 
 def added_attempt() -> Members:
@@ -241,6 +247,7 @@ BY_THE_SIGNER: dict[Callable[[], Members], CheckName] = {
     report_of_another_candidate: CheckName.REPORT_SUBJECTS,
     report_that_forgets_an_attempt: CheckName.ATTEMPTS_COMPLETE,
     report_of_other_samples: CheckName.REPORT_PLAN,
+    page_that_its_signer_changed: CheckName.PAGE_VERDICT,
     attempt_that_started_later: CheckName.PLAN_BEFORE_RUN,
 }
 
