@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mcu_core import models
 from mcu_core.audit.accuracy import label_probability
-from mcu_core.audit.membership import Confidences
 from mcu_core.config import ArchitectureConfig, RetrainConfig
 from mcu_core.data import BatchReader
 from mcu_core.experiments import metrics
@@ -21,6 +20,7 @@ from mcu_core.images import ImageData
 from mcu_core.inference import logits
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, stream
+from mcu_core.statistics.scores import Floats
 from mcu_core.types import Problem, State
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -39,7 +39,7 @@ class Deletion:
     """Of the original and of retraining."""
     rows: MeasuredRows
 
-    def confidences(self, state: State, rows: Tensor) -> Confidences:
+    def confidences(self, state: State, rows: Tensor) -> Floats:
         """Return p_y of some samples."""
         return label_probability(logits(self.runtime, state, rows), self.problem.data.labels[rows])
 

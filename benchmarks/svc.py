@@ -9,10 +9,11 @@ from sklearn.svm import SVC
 
 from benchmarks import measure
 from benchmarks.fashion import FOLDER, Deletion, deletion, fashion_mnist
-from mcu_core.audit.membership import Confidences, fit_svc
+from mcu_core.statistics.scores import Floats
+from mcu_core.statistics.svc import fit_svc
 
 
-def fit_raw(members: Confidences, nonmembers: Confidences) -> SVC:
+def fit_raw(members: Floats, nonmembers: Floats) -> SVC:
     """Fit the same classifier on every point as it is."""
     points = np.concatenate([members, nonmembers])[:, None]
     return SVC(C=3.0, gamma="auto", kernel="rbf").fit(points, np.repeat([1, 0], [len(members), len(nonmembers)]))

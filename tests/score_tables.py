@@ -17,7 +17,13 @@ from mcu_core.statistics.scores import Floats, Integers, ModelScores, ReferenceS
 
 STARTED_AT = 1_790_000_000_000_000
 """Of the run, microseconds since 1970-01-01 UTC; the plan is a minute older."""
-DIGESTS = {role: f"{index:064x}" for index, role in enumerate(Role) if role is not Role.NONE}
+NAMES: dict[Role, ModelName] = {
+    Role.ORIGINAL: ModelName.ORIGINAL,
+    Role.PRE_UNLEARNED: ModelName.RANDOM_LABEL,
+    Role.CANDIDATE: ModelName.MCU_BETA,
+    Role.RELEARNED: ModelName.FINETUNED,
+}
+DIGESTS: dict[Role, str] = {role: f"{index:064x}" for index, role in enumerate(Role) if role is not Role.NONE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +168,9 @@ def _groups(scene: Scene) -> NDArray[np.str_]:
 
 def _subjects(group: NDArray[np.str_], each: int) -> Integers:
     first = {name: int(np.flatnonzero(group == name)[0]) for name in np.unique(group)}
-    starts = np.array([first[name] for name in group])
-    return starts + (np.arange(len(group)) - starts) // each
+    starts = np.array([first[name] for name in group], dtype=np.int64)
+    subjects: Integers = starts + (np.arange(len(group)) - starts) // each
+    return subjects
 
 
 def _memories(scene: Scene) -> Mapping[Role, float]:
@@ -184,16 +191,10 @@ def _remembered(scene: Scene, group: NDArray[np.str_], role: Role, memory: float
 
 
 def _facts(scene: Scene, roles: tuple[Role, ...]) -> Facts:
-    names = {
-        Role.ORIGINAL: ModelName.ORIGINAL,
-        Role.PRE_UNLEARNED: ModelName.RANDOM_LABEL,
-        Role.CANDIDATE: ModelName.MCU_BETA,
-        Role.RELEARNED: ModelName.FINETUNED,
-    }
     return Facts(
         plan=plan_of(scene).digest,
         digests={role: DIGESTS[role] for role in roles},
-        names={role: names[role] for role in roles},
+        names={role: NAMES[role] for role in roles},
         seconds={role: 0.0 if role is Role.ORIGINAL else 12.5 for role in roles},
         chosen_t=0.8125 if scene.pre_unlearned is not None else None,
         weight_change=WeightChange(changed_elements=500, total_elements=1000, relative_l2=0.0625),

@@ -14,8 +14,7 @@ from mcu_core import checkpoint
 from mcu_core.audit.accuracy import alignment, label_probability, right_answers
 from mcu_core.audit.answers import unsealed
 from mcu_core.audit.facts import NOTHING_EXCLUDED, Excluded, environment, weight_change
-from mcu_core.audit.membership import label_logit, svc_attack
-from mcu_core.audit.statistics import auc, both_tails, rate, utility_loss
+from mcu_core.audit.membership import label_logit
 from mcu_core.config import AuditConfig, UnlearningConfig
 from mcu_core.data import match_classes, subsample
 from mcu_core.errors import DataError
@@ -30,6 +29,11 @@ from mcu_core.report import (
     References,
 )
 from mcu_core.runtime import Runtime, runtime_of, stream
+from mcu_core.statistics.auc import auc
+from mcu_core.statistics.rates import rate
+from mcu_core.statistics.svc import svc_attack
+from mcu_core.statistics.tails import both_tails
+from mcu_core.statistics.utility import utility_loss
 from mcu_core.types import Outcome, Phase, Problem, Progress, ProgressUpdate, State, ignore_progress
 
 

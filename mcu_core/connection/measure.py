@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from mcu_core.audit.accuracy import label_probability
-from mcu_core.audit.membership import svc_attack
 from mcu_core.config import ConnectionConfig
 from mcu_core.connection.outputs import Outputs, outputs_of
 from mcu_core.connection.report import ChangedInputs, ConnectionPoint, Similarity
@@ -19,6 +18,7 @@ from mcu_core.errors import DataError
 from mcu_core.inference import Point, Tick, reestimate_buffers
 from mcu_core.report import MembershipAttack
 from mcu_core.runtime import Runtime
+from mcu_core.statistics.svc import svc_attack
 from mcu_core.types import Buffers, Params, Phase, Problem, Progress, ProgressUpdate
 
 Models = Sequence[tuple[Point, Buffers]]

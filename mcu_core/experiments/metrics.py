@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 
 from mcu_core.audit.accuracy import label_probability, right_answers
-from mcu_core.audit.membership import label_logit, svc_attack
-from mcu_core.audit.statistics import auc, both_tails
+from mcu_core.audit.membership import label_logit
 from mcu_core.data import match_classes, subsample
 from mcu_core.experiments.cells import Metrics
 from mcu_core.experiments.setup import Split
 from mcu_core.inference import accuracy, logits
 from mcu_core.report import AucEstimate, TailTest
 from mcu_core.runtime import Runtime, stream
+from mcu_core.statistics.auc import auc
+from mcu_core.statistics.svc import svc_attack
+from mcu_core.statistics.tails import both_tails
 from mcu_core.types import State
 
 RETAIN_IMAGES = 4096

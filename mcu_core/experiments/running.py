@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mcu_core import checkpoint, models
 from mcu_core.audit.facts import environment
-from mcu_core.audit.statistics import auc, both_tails
 from mcu_core.config import PointPolicy, SelectionConfig
 from mcu_core.connectivity import sweep as path_sweep
 from mcu_core.connectivity.fit import choose_mask, fit_curve
@@ -41,6 +40,8 @@ from mcu_core.pipeline import measure_references
 from mcu_core.references import ReferenceFamily, calibrated_scores, train_reference
 from mcu_core.report import References
 from mcu_core.runtime import Runtime, resolve_precision, stream
+from mcu_core.statistics.auc import auc
+from mcu_core.statistics.tails import both_tails
 from mcu_core.types import Buffers, Params, Pathway, Phase, Problem, Progress, ProgressUpdate, State, Teacher
 
 

@@ -137,6 +137,8 @@ class Result(Part):
     """n: samples in question."""
     other_count: int
     """m: samples that they are compared with."""
+    forget_subjects: int | None = None
+    """Independent subjects behind the forget samples, where they are fewer: what interval and p-value rest on."""
     method: str
     power: float | None = None
     """Chance that this test at level alpha / 2^j sees an effect as large as the original's own."""
@@ -175,6 +177,8 @@ class Individuals(Part):
     """min(1, 2 min(p_high, p_low))."""
     smallest: float
     """Holm-adjusted smallest of p_two over all of D_f."""
+    pooled: int = 0
+    """Samples whose class has no unseen calibration sample, so that those of all classes stand in."""
 
 
 class CanaryEvidence(Part):
@@ -209,7 +213,7 @@ class RocCurve(Part):
 
 
 class Histogram(Part):
-    """Counts of phi in common bins."""
+    """Counts of the primary signal in common bins; what lies outside them is counted in the outermost."""
 
     role: Role
     group: Group
@@ -223,7 +227,8 @@ class Figures(Part):
     roc: tuple[RocCurve, ...]
     histograms: tuple[Histogram, ...]
     p_values: tuple[float, ...]
-    """Conformal p-values of C_eval against C_cal: uniform where the instrument is calibrated."""
+    """Conformal p-values of C_eval against C_cal, ascending, every k-th where they are many: uniform where the
+    instrument is calibrated."""
 
 
 class Evidence(Part):

@@ -12,27 +12,30 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from mcu_core.audit.statistics import Scores, auc, exceedance_p_value, tail, utility_loss
+from mcu_core.statistics.auc import auc
+from mcu_core.statistics.scores import Floats
+from mcu_core.statistics.tails import exceedance_p_value, tail
+from mcu_core.statistics.utility import utility_loss
 
 RUNS = 600
 
-Draw = Callable[[np.random.Generator, int], Scores]
+Draw = Callable[[np.random.Generator, int], Floats]
 
 
 def bound(level: float, runs: int = RUNS) -> float:
     return level + 4.0 * math.sqrt(level * (1.0 - level) / runs)
 
 
-def normal(rng: np.random.Generator, count: int) -> Scores:
+def normal(rng: np.random.Generator, count: int) -> Floats:
     return rng.normal(size=count)
 
 
-def coarse(rng: np.random.Generator, count: int) -> Scores:
+def coarse(rng: np.random.Generator, count: int) -> Floats:
     """Return scores half of which tie."""
     return np.maximum(rng.normal(size=count), 0.0).round(1)
 
 
-def heavy(rng: np.random.Generator, count: int) -> Scores:
+def heavy(rng: np.random.Generator, count: int) -> Floats:
     return rng.standard_cauchy(size=count)
 
 
