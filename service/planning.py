@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcu_core.report import AuditPlan, CanaryPlan, ReferencesPlan, Signal
-from service.attestation import attest, microseconds, plan_statement
+from service.attestation import PlanStatement, attest, microseconds, plan_statement, read_statement
 from service.domain.commitment import CommitmentKey
 from service.domain.receipt import ForgottenSet, forgotten_set
 from service.domain.run import RunSpec, UnlearningRun, plan_envelope_key, plan_key
 from service.errors import ObjectMissingError
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.references import ReferenceRegister
-from service.signing import Signer
+from service.signing import Signer, read_envelope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,17 @@ class Planner:
             statement = plan_statement(plan, attested_at=self.clock.now())
             self.objects.create(envelope_key, attest(statement, self.signer))
         return plan
+
+    def planned(self, run: UnlearningRun) -> tuple[AuditPlan, int]:
+        """Return the plan of a run's present attempt as it lies there, and when it was signed, in microseconds.
+
+        Raises:
+            ObjectMissingError: it was not planned.
+            SignatureError: the envelope beside it is damaged.
+        """
+        plan = AuditPlan.model_validate_json(self.objects.read(plan_key(run.run_id, run.epoch)))
+        envelope = read_envelope(self.objects.read(plan_envelope_key(run.run_id, run.epoch)))
+        return plan, read_statement(PlanStatement, envelope.payload).predicate.attested_at
 
     def forgotten(self, run: UnlearningRun) -> ForgottenSet:
         """Return the commitments to the samples of the run's tickets that this run forgets."""

@@ -119,7 +119,10 @@ class Publisher:
         prefix = attempt_prefix(run.run_id, run.epoch)
         planned = {name: self.objects.read(f"{prefix}/{name}") for name in (PLAN, PLAN_ENVELOPE)}
         judged = judged_members(report, page=self.render(report), signer=self.signer, now=release.created_at)
-        members = planned | judged | basis_members(run.spec.policy, self.objects.read(f"{prefix}/{SCORES}"))
+        scores = self.objects.read(f"{prefix}/{SCORES}")
+        if hashlib.sha256(scores).hexdigest() != report.subjects.scores:
+            raise DigestMismatchError("the scores are not those that the report was computed from")
+        members = planned | judged | basis_members(run.spec.policy, scores)
         for attempt in run.attempts[:-1]:
             folder = attempt_prefix(run.run_id, attempt.attempt)
             kept = (PLAN, PLAN_ENVELOPE, REPORT, REPORT_ENVELOPE)

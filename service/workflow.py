@@ -13,7 +13,7 @@ from typing import TypeVar, assert_never
 from pydantic import BaseModel, ValidationError
 
 from mcu_core.config import AnotherPointRung, McuRung
-from mcu_core.report import AttemptSummary, AuditPlan, AuditReport, Verdict
+from mcu_core.report import AttemptSummary, AuditReport, Verdict
 from service.batching import Batcher, current_release, resolution_of
 from service.domain.canary import batch_of
 from service.domain.commitment import CommitmentKey
@@ -31,7 +31,6 @@ from service.domain.run import (
     attempt_prefix,
     enter,
     job_name,
-    plan_key,
     resolution_key,
     run_prefix,
     spec_key,
@@ -200,7 +199,7 @@ class Workflow:
         return self._fresh(with_plan)
 
     def _dispatch(self, run: UnlearningRun) -> None:
-        plan = _parsed(AuditPlan, self.objects.read(plan_key(run.run_id, run.epoch)))
+        plan, planned_at = self.planner.planned(run)
         if plan.digest != run.plan_digest:
             raise DigestMismatchError("the plan of the audit is not the one in the ledger")
         order = WorkOrder(
@@ -209,6 +208,7 @@ class Workflow:
             epoch=run.epoch,
             rung_index=run.rung_index,
             plan=plan,
+            planned_at=planned_at,
             tickets=len(run.ticket_ids),
             pathway_epoch=run.pathway_epoch,
             previous_attempts=run.attempts,
@@ -226,7 +226,11 @@ class Workflow:
         outcome = _parsed(Outcome, self.objects.read(stored.key))
         if outcome.failure is None:
             found = replace(
-                run, candidate_digest=outcome.candidate_digest, report_digest=outcome.report_digest, reason=""
+                run,
+                candidate_digest=outcome.candidate_digest,
+                report_digest=outcome.report_digest,
+                scores_digest=outcome.scores_digest,
+                reason="",
             )
             return self._enter(found, RunPhase.AUDITING)
         match outcome.failure:

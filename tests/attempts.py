@@ -42,7 +42,7 @@ def facts_of(order: WorkOrder) -> Facts:
         Role.CANDIDATE: candidate_digest(order),
         Role.RELEARNED: hashlib.sha256(b"relearned").hexdigest(),
     }
-    return some_facts(order.plan, digests=digests, started_at=order.plan.created_at + RUN_STARTS_AFTER)
+    return some_facts(order.plan, digests=digests, started_at=order.planned_at + RUN_STARTS_AFTER)
 
 
 def no_trace(plan: AuditPlan, facts: Facts) -> Evidence:

@@ -151,6 +151,7 @@ def an_order_for(run: UnlearningRun) -> WorkOrder:
         rung_index=run.rung_index,
         plan=a_plan_for(run),
         tickets=len(run.ticket_ids),
+        planned_at=a_plan_for(run).created_at + 1,
         pathway_epoch=run.pathway_epoch,
         previous_attempts=run.attempts,
         split_key=digest_of("split key"),

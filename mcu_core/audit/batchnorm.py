@@ -12,8 +12,9 @@ from mcu_core.runtime import Runtime, stream
 from mcu_core.types import Buffers, Outcome, Problem, State
 
 TOLERANCE = 1e-2
-"""Of a mean in standard deviations of its channel, of a variance as a share of itself. Arithmetic moves them by 1e-5 in
-float32 and by up to 5e-3 in bfloat16 between processors; other images of the same data move some channel by 5e-2."""
+"""Of a mean in standard deviations of its channel, of a variance as a share of itself. The same arithmetic gives the
+same bits; bfloat16 in place of float32 moves the worst channel by .008 (PreResNet-20 on Fashion-MNIST, 512 images),
+512 other images of the same data by .052, images of D_f alone by more."""
 EPSILON = 1e-5
 """Added to a variance, as BatchNorm itself does: a channel that is always off has none."""
 

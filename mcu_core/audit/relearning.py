@@ -2,17 +2,13 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from mcu_core.config import Schedule, TrainConfig
 from mcu_core.data import PlainBatches, subsample
-from mcu_core.errors import DataError
 from mcu_core.losses import cross_entropy
 from mcu_core.runtime import Runtime
-from mcu_core.statistics.scores import Floats, Integers
 from mcu_core.training import minimise
 from mcu_core.types import Phase, Progress, State, ignore_progress
 
@@ -76,39 +72,3 @@ def relearn(
             start = end
         models.append(Relearned(epochs=mark, state=state))
     return tuple(models)
-
-
-def matched_auc(forget: Floats, nonmembers: Floats, forget_labels: Integers, nonmember_labels: Integers) -> float:
-    """Return the AUC of two groups, the second weighted to the class proportions of the first.
-
-    Σ_ij w_j (1[s_i > s_j] + ½ 1[s_i = s_j]) / (n Σ_j w_j), with w_j = n_c / m_c for j of class c
-
-    Args:
-        forget: float64 `[n]`.
-        nonmembers: float64 `[m]`.
-        forget_labels: int64 `[n]`.
-        nonmember_labels: int64 `[m]`.
-
-    Returns:
-        In [0, 1]; where classes of the first have no sample in the second, the others stand in.
-
-    Raises:
-        DataError: no sample of the second has a class of the first.
-    """
-    weights = class_weights(forget_labels, nonmember_labels)
-    if not weights.any():
-        raise DataError(f"none of {len(nonmembers)} non-members has a class of D_f: hold out samples of its classes")
-    truth = np.concatenate([np.ones(len(forget)), np.zeros(len(nonmembers))])
-    return float(
-        roc_auc_score(
-            truth, np.concatenate([forget, nonmembers]), sample_weight=np.concatenate([np.ones(len(forget)), weights])
-        )
-    )
-
-
-def class_weights(wanted: Integers, labels: Integers) -> Floats:
-    """Return n_c / m_c for each of `labels`, float64 `[m]`: 0 for a class that is not wanted."""
-    count = int(max(wanted.max(initial=0), labels.max(initial=0))) + 1
-    have = np.maximum(np.bincount(labels, minlength=count), 1)
-    weights: Floats = (np.bincount(wanted, minlength=count) / have)[labels]
-    return weights

@@ -1,6 +1,5 @@
 """Which samples an audit scores, in which group, and under which numbers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +37,9 @@ def draw_rows(
     canaries: CanaryRows | None,
     forgotten_before: Tensor | None,
 ) -> dict[Group, Tensor]:
-    """Return the samples of each group, int64 positions ascending.
+    """Return the samples of each group, int64 positions in a seeded random order.
+
+    Rows in the order of the manifest would name their samples to whoever has the manifest.
 
     Args:
         problem: its D_f holds the tickets' samples and the canaries that this run forgets.
@@ -75,7 +76,8 @@ def draw_rows(
     if forgotten_before is not None:
         rng = stream(plan.seed, "audit forgotten before")
         rows[Group.FORGOTTEN_BEFORE] = subsample(forgotten_before, MAX_FORGOTTEN_BEFORE, rng)
-    drawn = {group: part.sort().values for group, part in rows.items() if len(part)}
+    rng = stream(plan.seed, "audit order")
+    drawn = {group: part[torch.randperm(len(part), generator=rng)] for group, part in rows.items() if len(part)}
     check_labels(labels[torch.cat(list(drawn.values()))], problem.architecture.classes)
     return drawn
 
@@ -91,20 +93,6 @@ def shared_rows(problem: Problem, sealed: SealedSamples, canaries: CanaryRows | 
     else:
         parts += [problem.forget[~torch.isin(problem.forget, canaries.included)], canaries.included, canaries.excluded]
     return int((torch.bincount(torch.cat([torch.unique(part) for part in parts])) > 1).sum())
-
-
-def shuffled(rows: Mapping[Group, Tensor], seed: int) -> Integers:
-    """Return an order of all groups' rows that keeps the groups together: int64 `[N]`, positions in their sequence.
-
-    Rows in the order of the manifest would name their samples to whoever has the manifest.
-    """
-    rng = stream(seed, "audit order")
-    orders, start = [], 0
-    for part in rows.values():
-        orders.append(start + torch.randperm(len(part), generator=rng))
-        start += len(part)
-    order: Integers = torch.cat(orders).numpy()
-    return order
 
 
 def anonymous(subjects: Tensor, seed: int) -> Integers:

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcu_core import checkpoint
@@ -15,8 +15,8 @@ from mcu_core.audit.batchnorm import batchnorm_source
 from mcu_core.audit.blind import image_statistics
 from mcu_core.audit.duplicates import find_duplicates
 from mcu_core.audit.facts import NOTHING_EXCLUDED, Excluded, count_parts, environment, weight_change
-from mcu_core.audit.relearning import Relearned, matched_auc, relearn
-from mcu_core.audit.rows import CanaryRows, anonymous, draw_rows, shared_rows, shuffled
+from mcu_core.audit.relearning import Relearned, relearn
+from mcu_core.audit.rows import CanaryRows, anonymous, draw_rows, shared_rows
 from mcu_core.config import UnlearningConfig
 from mcu_core.errors import ConfigurationError
 from mcu_core.images import SealedSamples
@@ -24,10 +24,10 @@ from mcu_core.report import ModelName
 from mcu_core.report.evidence import Facts, Group, RelearningPoint, Role
 from mcu_core.report.plan import AuditPlan, Signal
 from mcu_core.runtime import Runtime, runtime_of, stream
+from mcu_core.statistics.auc import area
+from mcu_core.statistics.draws import match_classes
 from mcu_core.statistics.scores import Integers, ModelScores, ReferenceScores, ScoreTable
 from mcu_core.types import Outcome, Phase, Problem, Progress, ProgressUpdate, State, ignore_progress
-
-_Scores = TypeVar("_Scores", ModelScores, ReferenceScores)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,7 +130,16 @@ def score(
         started_at=origin.started_at,
         environment=environment(trained),
     )
-    return _table(work, facts, scores, reference, subjects)
+    rows = work.all_rows
+    return ScoreTable(
+        facts=facts,
+        group=work.groups,
+        label=work.labels,
+        subject=anonymous(rows if subjects is None else subjects[rows], plan.seed),
+        blind=image_statistics(sealed.open(), rows, batch=config.evaluation_batch),
+        models=scores,
+        references=reference,
+    )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -149,11 +158,21 @@ class _Work:
         """Return the rows of all groups, one after the other."""
         return torch.cat(list(self.rows.values()))
 
-    def slice_of(self, group: Group) -> slice:
-        """Return where a group lies in `all_rows`."""
+    @property
+    def labels(self) -> Integers:
+        """Return the class of each of `all_rows`."""
+        labels: Integers = self.runtime.reader.data.labels[self.all_rows].numpy()
+        return labels
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Return the group of each of `all_rows`."""
         sizes = [len(part) for part in self.rows.values()]
-        index = list(self.rows).index(group)
-        return slice(sum(sizes[:index]), sum(sizes[: index + 1]))
+        return np.repeat([group.value for group in self.rows], sizes).astype(np.str_)
+
+    def places(self, group: Group) -> Integers:
+        """Return where a group lies in `all_rows`."""
+        return np.flatnonzero(self.groups == group.value)
 
     def tick(self) -> None:
         """Tell of one batch more; the number of batches of references is known only when they are dealt."""
@@ -204,47 +223,28 @@ def _relearning_points(
     scores: Mapping[Role, ModelScores],
     reference: ReferenceScores | None,
 ) -> tuple[RelearningPoint, ...]:
-    """Return how D_f stands before the epoch, at its marks, and at its end."""
-    places = np.r_[work.slice_of(Group.FORGET), work.slice_of(Group.EVALUATION)]
-    rows, count = work.all_rows[torch.from_numpy(places)], len(work.rows[Group.FORGET])
-    known = np.zeros(len(rows))
+    """Return how D_f stands before the epoch, at its marks, and at its end; compared as STATS compares."""
+    labels, forget = work.labels, work.places(Group.FORGET)
+    matched = match_classes(
+        labels, work.places(Group.EVALUATION), labels[forget], seed=work.plan.seed, purpose="match.forget"
+    )
+    places, count = np.concatenate([forget, matched]), len(forget)
+    known = np.zeros(len(labels))
     if work.plan.primary_signal is Signal.CALIBRATED and reference is not None:
-        known = reference.phi[places]
+        known = reference.phi
+    rows = work.all_rows[torch.from_numpy(places)]
     between = scores_of(work.runtime, [model.state for model in relearned[:-1]], rows, tick=work.tick)
-    ends = (_reordered(scores[role], places) for role in (Role.CANDIDATE, Role.RELEARNED))
-    models = [next(ends), *between, *ends]
-    labels = work.runtime.reader.data.labels[rows].numpy()
-    return tuple(
-        RelearningPoint(
-            epochs=epochs,
-            forget_accuracy=float((model.prediction == labels)[:count].mean()),
-            auc=matched_auc((model.phi - known)[:count], (model.phi - known)[count:], labels[:count], labels[count:]),
+    ends = (_at(scores[role], places) for role in (Role.CANDIDATE, Role.RELEARNED))
+    points = []
+    epochs = [0.0, *(model.epochs for model in relearned)]
+    for epoch, model in zip(epochs, [next(ends), *between, *ends], strict=True):
+        primary, right = model.phi - known[places], model.prediction == labels[places]
+        accuracy = float(right[:count].mean())
+        points.append(
+            RelearningPoint(epochs=epoch, forget_accuracy=accuracy, auc=area(primary[:count], primary[count:]))
         )
-        for epochs, model in zip([0.0, *(model.epochs for model in relearned)], models, strict=True)
-    )
+    return tuple(points)
 
 
-def _table(
-    work: _Work,
-    facts: Facts,
-    scores: Mapping[Role, ModelScores],
-    reference: ReferenceScores | None,
-    subjects: Tensor | None,
-) -> ScoreTable:
-    order = shuffled(work.rows, work.plan.seed)
-    rows = work.all_rows[torch.from_numpy(order)]
-    data = work.runtime.reader.data
-    groups = np.repeat([group.value for group in work.rows], [len(part) for part in work.rows.values()])
-    return ScoreTable(
-        facts=facts,
-        group=groups.astype(np.str_),
-        label=data.labels[rows].numpy(),
-        subject=anonymous(rows if subjects is None else subjects[rows], work.plan.seed),
-        blind=image_statistics(data, work.all_rows, batch=work.runtime.evaluation_batch)[order],
-        models={role: _reordered(found, order) for role, found in scores.items()},
-        references=None if reference is None else _reordered(reference, order),
-    )
-
-
-def _reordered(scores: _Scores, order: Integers) -> _Scores:
-    return replace(scores, **{field.name: getattr(scores, field.name)[order] for field in fields(scores)})
+def _at(scores: ModelScores, places: Integers) -> ModelScores:
+    return replace(scores, **{field.name: getattr(scores, field.name)[places] for field in fields(scores)})

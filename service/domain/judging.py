@@ -25,6 +25,7 @@ def judge_report(report: AuditReport, run: UnlearningRun) -> str | None:
         "resolution": (spec.resolution_digest, subjects.resolution),
         "policy": (spec.policy.digest, subjects.policy),
         "policy version": (spec.policy.version, report.policy_version),
+        "scores": (run.scores_digest, subjects.scores),
         "plan": (run.plan_digest, subjects.plan),
         "planned audit": (run.plan_digest, plan.digest),
         "plan of the scores": (run.plan_digest, facts.plan),

@@ -112,6 +112,8 @@ class WorkOrder(Document):
     """Of the audit, signed before this order was given."""
     tickets: Annotated[int, Field(ge=1)]
     """How many requests the run answers."""
+    planned_at: Annotated[int, Field(ge=0)]
+    """When the plan was signed, microseconds since 1970-01-01 UTC."""
     pathway_epoch: int | None
     """Attempt whose pathway an `another_point` rung uses."""
     previous_attempts: tuple[AttemptSummary, ...]
@@ -209,6 +211,7 @@ class UnlearningRun:
     candidate_digest: str | None = None
     report_digest: str | None = None
     plan_digest: str | None = None
+    scores_digest: str | None = None
     verdict: Verdict | None = None
     reason: str = ""
     retry_at: datetime | None = None

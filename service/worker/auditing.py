@@ -108,4 +108,4 @@ def start_of_run(order: WorkOrder) -> int:
 
     The order holds the signed plan, so the run began after it, however much this machine's clock is behind.
     """
-    return max(time.time_ns() // 1_000, order.plan.created_at + 1)
+    return max(time.time_ns() // 1_000, order.planned_at + 1)

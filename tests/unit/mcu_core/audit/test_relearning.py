@@ -1,13 +1,10 @@
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from mcu_core.audit.relearning import MARKS, class_weights, matched_auc, relearn
-from mcu_core.errors import DataError, DivergedError, SealedReadError
+from mcu_core.audit.relearning import MARKS, relearn
+from mcu_core.errors import DivergedError, SealedReadError
 from mcu_core.images import SealedSamples
 from mcu_core.inference import accuracy
 from mcu_core.runtime import stream
@@ -48,28 +45,3 @@ def test_a_model_that_diverges_is_refused(hidden: Problem) -> None:
     state = State(params=params, buffers=hidden.original.buffers)
     with pytest.raises(DivergedError):
         relearn(tiny_runtime(hidden.data), state, hidden.retain, stream(0, "test"))
-
-
-labels = st.lists(st.integers(0, 2), min_size=1, max_size=12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(labels, labels, st.integers(0, 999))
-def test_the_matched_auc_equals_its_double_sum(own: list[int], others: list[int], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    forget, nonmembers = (rng.integers(0, 4, len(part)).astype(np.float64) for part in (own, others))
-    mine, theirs = np.array(own), np.array(others)
-    if not set(own) & set(others):
-        with pytest.raises(DataError, match="has a class of D_f"):
-            matched_auc(forget, nonmembers, mine, theirs)
-        return
-    weights = np.array([own.count(label) / others.count(label) for label in others])
-    above = (forget[:, None] > nonmembers) + 0.5 * (forget[:, None] == nonmembers)
-    expected = float((above * weights).sum() / (len(own) * weights.sum()))
-    assert matched_auc(forget, nonmembers, mine, theirs) == pytest.approx(expected)
-    np.testing.assert_allclose(class_weights(mine, theirs), weights)
-
-
-def test_classes_that_differ_in_size_alone_give_an_auc_of_one_half() -> None:
-    own, others = np.array([0] * 9 + [1]), np.array([0, 1] * 50)
-    assert matched_auc(own * 5.0, others * 5.0, own, others) == pytest.approx(0.5)

@@ -18,6 +18,7 @@ from mcu_core.losses import label_logit
 from mcu_core.report import ModelName
 from mcu_core.report.evidence import BatchNormSource, Group, Role
 from mcu_core.report.plan import ReferencesPlan, Signal
+from mcu_core.statistics.assemble import evidence_of
 from mcu_core.statistics.scores import ModelScores, ScoreTable, from_parquet, to_parquet
 from mcu_core.types import Outcome, Problem, ProgressUpdate, State
 from tests.audits import RUNG, STARTED_AT, plan_of, retrained_as
@@ -285,3 +286,14 @@ def test_relearning_starts_at_the_candidate_and_ends_at_the_relearned_model(
         right = table.models[role].prediction[rows] == table.label[rows]
         assert point.forget_accuracy == pytest.approx(float(right.mean()))
     assert points[0].auc > 0.8  # it knows D_f, and nothing took it away
+    evidence = evidence_of(table, plan_of())
+    assert points[0].auc == evidence.positive_control[0].value == evidence.primary[0].value
+    assert points[-1].auc == evidence.relearned.value
+
+
+def test_the_scores_of_every_kind_of_outcome_are_evidence(
+    table: ScoreTable, hidden: Problem, sealed: SealedSamples, mcu: Outcome
+) -> None:
+    assert [row.role for row in evidence_of(table, plan_of()).models] == [Role.ORIGINAL, Role.CANDIDATE]
+    found = evidence_of(scored(hidden, sealed, mcu), plan_of())
+    assert [row.role for row in found.models] == [Role.ORIGINAL, Role.PRE_UNLEARNED, Role.CANDIDATE]

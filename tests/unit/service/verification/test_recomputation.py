@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from mcu_core.statistics.assemble import evidence_of
 
 from mcu_core.judging.decide import decide
 from mcu_core.report.evidence import Role
