@@ -171,10 +171,15 @@ def _attempt(
     _store_pathway(order, objects, outcome)
     # 4. Measure what was stored
     stored = checkpoint.load(objects.read(candidate.key), problem.model, expected_digest=candidate.sha256)
+    asked_for = posed.asked_for
+    outcome = outcome.with_candidate(stored)
+    if spec.canaries is not None:
+        references = pipeline.measure_references(asked_for, runtime_of(asked_for, spec.config))
+        outcome = replace(outcome, references=references)
     measurements = assemble.measure(
-        replace(problem, forget=posed.audited.tickets),  # a mislabelled canary is not like the sealed ones
+        asked_for,
         posed.sealed,
-        outcome.with_candidate(stored),
+        outcome,
         spec.config,
         spec.seed,
         tail_level=spec.policy.tail_level,

@@ -45,7 +45,7 @@ OTHER_VALUES: dict[str, Any] = {
     "config": UnlearningConfig(ladder=default_ladder(None)),
     "policy": POLICY.model_copy(update={"alpha": 0.04}),
     "seed": 2,
-    "canaries": RunCanaries(included=2, excluded=2, wanted=64, commitment=digest_of("coins")),
+    "canaries": RunCanaries(included=2, excluded=2, wanted=64, commitment=digest_of("coins"), mislabelled=True),
 }
 
 
