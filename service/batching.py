@@ -134,6 +134,7 @@ class Batcher:
             excluded=len(resolution.canary_excluded),
             wanted=self.canaries_per_run,
             commitment=model.canary_commitment,
+            mislabelled=model.canaries_mislabelled,
         )
 
     def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:

@@ -75,6 +75,7 @@ class Registry:
             baseline_train_accuracy=registration.baseline_train_accuracy,
             registered_at=now,
             canary_commitment=None if registration.canaries is None else registration.canaries.commitment,
+            canaries_mislabelled=registration.canaries is not None and registration.canaries.mislabelled,
         )
         release = Release(
             lineage=model.lineage,

@@ -156,7 +156,12 @@ def canary_message(path: Path) -> service_pb.CanaryRegister:
         OSError: it cannot be read.
     """
     register = CanaryRegister.from_bytes(path.read_bytes())
-    return service_pb.CanaryRegister(key=register.key, sample_ids=register.sample_ids, commitment=register.commitment)
+    return service_pb.CanaryRegister(
+        key=register.key,
+        sample_ids=register.sample_ids,
+        commitment=register.commitment,
+        mislabelled=register.mislabelled,
+    )
 
 
 def _digest(path: Path) -> str:

@@ -42,10 +42,12 @@ class CanaryRegister:
     Attributes:
         key: 32 secret bytes, made for this planting alone.
         sample_ids: every canary, sorted.
+        mislabelled: whether their classes were replaced by wrong ones.
     """
 
     key: bytes
     sample_ids: tuple[str, ...]
+    mislabelled: bool = False
 
     def __post_init__(self) -> None:
         if len(self.key) != KEY_BYTES:
@@ -73,7 +75,14 @@ class CanaryRegister:
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON (RFC 8785); the SHA-256 of a file of these bytes is the commitment."""
-        return canonical_bytes({"schema_version": 1, "key": self.key.hex(), "sample_ids": list(self.sample_ids)})
+        return canonical_bytes(
+            {
+                "schema_version": 1,
+                "key": self.key.hex(),
+                "sample_ids": list(self.sample_ids),
+                "mislabelled": self.mislabelled,
+            }
+        )
 
     @staticmethod
     def from_bytes(content: bytes) -> "CanaryRegister":
@@ -84,7 +93,7 @@ class CanaryRegister:
         """
         try:
             read = _Content.model_validate_json(content)
-            return CanaryRegister(key=bytes.fromhex(read.key), sample_ids=read.sample_ids)
+            return CanaryRegister(key=bytes.fromhex(read.key), sample_ids=read.sample_ids, mislabelled=read.mislabelled)
         except (ValidationError, ValueError):
             description = "is no register of canaries as `unlearn manifest canaries` writes it"
             raise InvalidRequestError(FieldViolation(field="canaries", description=description)) from None
@@ -96,6 +105,7 @@ class _Content(BaseModel):
     schema_version: Literal[1]
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     sample_ids: tuple[str, ...]
+    mislabelled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ class Model:
         current_release: number of the release that readers are pointed to.
         runs_started: runs of this lineage so far; numbers the next one.
         canary_commitment: SHA-256 of the register of the canaries that were planted at training, where there are any.
+        canaries_mislabelled: whether they have wrong classes.
     """
 
     lineage: str
@@ -33,3 +34,4 @@ class Model:
     runs_started: int = 0
     version: int = 0
     canary_commitment: str | None = None
+    canaries_mislabelled: bool = False

@@ -53,6 +53,8 @@ class RunCanaries(Document):
     """Of either kind, had there been enough."""
     commitment: Digest
     """SHA-256 of the register of canaries, as registered with the model before any run."""
+    mislabelled: bool
+    """Whether they have wrong classes, those that were trained on and the others alike."""
 
     @property
     def shortage(self) -> str | None:

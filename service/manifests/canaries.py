@@ -120,7 +120,7 @@ def plant_canaries(
     try:
         with pq.ParquetFile(source) as file:
             facts = _Facts.read(file)
-            register = CanaryRegister(key=key, sample_ids=_chosen(facts, count, key))
+            register = CanaryRegister(key=key, sample_ids=_chosen(facts, count, key), mislabelled=mislabel)
             splits, labels = _decided(facts, register, mislabel=mislabel)
             with _removed_on_failure() as written, replacing(target) as partial:
                 _copy(file, partial, splits, labels, progress)

@@ -6,7 +6,7 @@ the object store, and writes under its attempt's own folder. Its outcome is writ
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -164,12 +164,16 @@ def _attempt(
     _store_pathway(order, objects, outcome)
     # 4. Score what was stored
     stored = checkpoint.load(objects.read(candidate.key), problem.model, expected_digest=candidate.sha256)
+    outcome = replace(
+        outcome.with_candidate(stored),
+        references=pipeline.measure_references(posed.asked_for, runtime_of(problem, spec.config)),
+    )
     auditors = load_auditors(order, objects, problem.model)
     scores = score_candidate(
         order,
-        problem,
+        posed.labelled,
         posed.audited,
-        outcome.with_candidate(stored),
+        outcome,
         started_at=started_at,
         references=() if auditors is None else (auditors,),
         progress=notes.training,

@@ -1,6 +1,7 @@
 """From a run's rows and samples to the problem that the unlearner gets, and what is kept from it for the audit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from mcu_core.audit.rows import MAX_FORGOTTEN_BEFORE, CanaryRows
 from mcu_core.data import subsample
 from mcu_core.errors import DataError
 from mcu_core.heldout import split_heldout
-from mcu_core.images import SealedSamples, seal
+from mcu_core.images import GuardedImages, SealedSamples, seal
 from mcu_core.runtime import stream
 from mcu_core.types import Problem
 from service.domain.resolution import Resolution
@@ -41,6 +42,22 @@ class PosedRun:
 
     problem: Problem
     audited: AuditedSamples
+    truthful: GuardedImages
+    """The same samples with the labels of the manifest, those of D_v too."""
+
+    @property
+    def labelled(self) -> Problem:
+        """Return the problem with the labels of the manifest: what is scored."""
+        return replace(self.problem, data=self.truthful)
+
+    @property
+    def asked_for(self) -> Problem:
+        """Return the problem as if there were no canaries: what a model that forgot all of D_f is to align with."""
+        canaries = self.audited.canaries
+        if canaries is None:
+            return self.labelled
+        tickets = self.problem.forget[~torch.isin(self.problem.forget, canaries.included)]
+        return replace(self.labelled, forget=tickets)
 
 
 def forgotten_to_look_at_again(order: WorkOrder, resolution: Resolution) -> tuple[int, ...]:
@@ -59,6 +76,10 @@ def pose(order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base
     D_f is what the tickets name and the canaries that the run forgets, in one ascending order and in one type, so that
     whatever unlearns cannot treat the two differently.
 
+    Where canaries have wrong labels, as large a share of D_v gets wrong labels as canaries have of D_f. What unlearns
+    makes D_f look like D_v; a model that never saw a mislabelled sample is nearly always wrong about it, and against a
+    clean D_v the tickets' samples would have to stay remembered to make up for that.
+
     Raises:
         CheckpointError, ArchitectureError: the base model is not the one of the specification or does not fit.
         DataError: rows to forget are not of the training split, or canaries for comparison are none.
@@ -75,12 +96,19 @@ def pose(order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base
     is_retain[before] = False
     heldout = split_heldout(samples.heldout_subjects, bytes.fromhex(order.split_key), spec.config.heldout)
     heldout_positions = torch.from_numpy(samples.heldout)
-    readable, sealed = seal(
-        samples.data,
+    validation = heldout_positions[heldout.validation]
+    labels = samples.data.labels
+    if spec.canaries is not None and spec.canaries.mislabelled:
+        share = len(resolution.canary_included) / len(forget)
+        labels = mislabel(labels, validation, share, classes=labels[train], rng=stream(spec.seed, "mislabel"))
+    sealing = partial(
+        seal,
         calibration=heldout_positions[heldout.calibration],
         evaluation=heldout_positions[heldout.evaluation],
         others=torch.cat([torch.from_numpy(samples.canary), before]),
     )
+    truthful, sealed = sealing(samples.data)
+    readable, _ = sealing(replace(samples.data, labels=labels))
     model = models.build(spec.architecture)
     problem = Problem(
         model=model,
@@ -89,7 +117,7 @@ def pose(order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base
         data=readable,
         forget=forget,
         retain=train[is_retain[train]],
-        validation=heldout_positions[heldout.validation],
+        validation=validation,
         test=heldout_positions[heldout.test],
     )
     audited = AuditedSamples(
@@ -99,7 +127,7 @@ def pose(order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base
         subjects=torch.from_numpy(samples.subjects),
         excluded=Excluded(forgotten_before=len(resolution.forgotten_before), held=len(resolution.held)),
     )
-    return PosedRun(problem=problem, audited=audited)
+    return PosedRun(problem=problem, audited=audited, truthful=truthful)
 
 
 def _canaries(order: WorkOrder, samples: DecodedSamples, resolution: Resolution) -> CanaryRows | None:
@@ -108,3 +136,22 @@ def _canaries(order: WorkOrder, samples: DecodedSamples, resolution: Resolution)
     return CanaryRows(
         included=samples.positions(resolution.canary_included), excluded=samples.positions(resolution.canary_excluded)
     )
+
+
+def mislabel(labels: Tensor, rows: Tensor, share: float, *, classes: Tensor, rng: torch.Generator) -> Tensor:
+    """Return labels of which a share of some rows, drawn anew, is wrong.
+
+    Args:
+        labels: int64 `[N]`.
+        rows: int64 `[n]`, positions in `labels`.
+        share: of the rows, in [0, 1].
+        classes: int64 `[m]`, labels that occur; a wrong one is uniform among the others of them.
+        rng: draws rows and labels.
+    """
+    known = torch.from_numpy(np.unique(classes.numpy()))
+    chosen = rows[torch.randperm(len(rows), generator=rng)[: round(share * len(rows))]]
+    step = torch.randint(1, max(2, len(known)), (len(chosen),), generator=rng)
+    place = torch.searchsorted(known, labels[chosen])
+    wrong = labels.clone()
+    wrong[chosen] = known[(place + step) % len(known)]
+    return wrong

@@ -228,7 +228,9 @@ def _canaries(
     if wrong:
         return None, wrong
     try:
-        register = CanaryRegister(key=message.key, sample_ids=tuple(message.sample_ids))
+        register = CanaryRegister(
+            key=message.key, sample_ids=tuple(message.sample_ids), mislabelled=message.mislabelled
+        )
     except ValueError as error:  # it tells of a length or an order, never of a value
         return None, (FieldViolation(field="canaries", description=str(error)),)
     if register.commitment != message.commitment:

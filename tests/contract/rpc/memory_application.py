@@ -50,6 +50,7 @@ class MemoryApplication:
         self.reports: dict[tuple[str, str], bytes] = {}
         self.snapshots: dict[str, ProgressSnapshot] = {}
         self.actors: list[str] = []
+        self.registrations: list[Registration] = []
         self.fault: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
@@ -147,6 +148,7 @@ class MemoryApplication:
             raise ObjectMissingError(
                 "no weights have this digest", key=f"weights/{registration.weights_digest}.safetensors"
             )
+        self.registrations.append(registration)
         template = next(iter(self.models.values()))
         model = replace(
             template,
@@ -157,6 +159,7 @@ class MemoryApplication:
             manifest=replace(template.manifest, digest=registration.manifest_digest),
             recipe=registration.recipe,
             baseline_train_accuracy=registration.baseline_train_accuracy,
+            canary_commitment=None if registration.canaries is None else registration.canaries.commitment,
         )
         existing = self.models.get(registration.lineage)
         if existing is not None and existing != model:

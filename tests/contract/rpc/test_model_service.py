@@ -7,6 +7,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2  # type: ignore[import-untyped] # it ships stubs, but no py.typed
 
+from service.domain.canary import CanaryRegister
 from service.pb.unlearning.v1 import model_pb2, model_service_pb2
 from service.pb.unlearning.v1.model_service_pb2 import (
     GetModelRequest,
@@ -74,6 +75,60 @@ def test_zeros_that_were_sent_are_not_taken_for_absent(api: Api) -> None:
 
 def test_registering_twice_is_registering_once(api: Api) -> None:
     assert api.models.RegisterModel(_registration()) == api.models.RegisterModel(_registration())
+
+
+REGISTER = CanaryRegister(key=bytes(range(32)), sample_ids=("canary-1", "canary-2"), mislabelled=True)
+
+
+def _register(**changes: object) -> model_service_pb2.CanaryRegister:
+    values = {
+        "key": REGISTER.key,
+        "sample_ids": REGISTER.sample_ids,
+        "commitment": REGISTER.commitment,
+        "mislabelled": True,
+    }
+    return model_service_pb2.CanaryRegister(**(values | changes))  # type: ignore[arg-type]  # values are the test's
+
+
+def test_canaries_arrive_as_they_were_sent_and_are_answered_by_their_commitment_alone(api: Api) -> None:
+    request = _registration()
+    request.canaries.CopyFrom(_register())
+    model = api.models.RegisterModel(request).model
+
+    assert api.application.registrations[-1].canaries == REGISTER
+    assert model.canary_commitment == REGISTER.commitment
+    assert b"canary-1" not in model.SerializeToString()
+    assert REGISTER.key not in model.SerializeToString()
+
+
+def test_without_canaries_there_is_no_commitment(api: Api) -> None:
+    assert api.models.RegisterModel(_registration()).model.canary_commitment == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"key": bytes(31)}, "canaries"),
+        ({"key": b""}, "canaries"),
+        ({"sample_ids": ()}, "canaries"),
+        ({"sample_ids": ("canary-2", "canary-1")}, "canaries"),
+        ({"sample_ids": ("canary-1", "canary-1")}, "canaries"),
+        ({"sample_ids": ("canary-1", "")}, "canaries.sample_ids[1]"),
+        ({"sample_ids": ("canary-1", "canary-3")}, "canaries.commitment"),
+        ({"mislabelled": False}, "canaries.commitment"),
+        ({"commitment": ""}, "canaries.commitment"),
+    ],
+)
+def test_a_register_that_was_changed_is_refused_and_not_quoted(
+    api: Api, changes: dict[str, object], field: str
+) -> None:
+    request = _registration()
+    request.canaries.CopyFrom(_register(**changes))
+    refusal = refusal_of(lambda: api.models.RegisterModel(request))
+
+    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.fields() == [field]
+    assert "canary-" not in str(refusal)
 
 
 def test_a_taken_lineage_is_refused(api: Api) -> None:

@@ -153,7 +153,11 @@ def test_a_run_takes_canaries_of_either_kind_in_the_transaction_that_opens_it() 
     included, excluded = (taken_rows(world, run.run_id, included=kind) for kind in (True, False))
     assert len(included) == len(excluded) == CANARIES_PER_RUN
     assert run.spec.canaries == RunCanaries(
-        included=CANARIES_PER_RUN, excluded=CANARIES_PER_RUN, wanted=CANARIES_PER_RUN, commitment=REGISTER.commitment
+        included=CANARIES_PER_RUN,
+        excluded=CANARIES_PER_RUN,
+        wanted=CANARIES_PER_RUN,
+        commitment=REGISTER.commitment,
+        mislabelled=REGISTER.mislabelled,
     )
     assert (run.spec.forget_count, run.spec.unlearned_count) == (1, 1 + CANARIES_PER_RUN)
     batch = CanaryBatch(included=tuple(included), excluded=tuple(excluded))
@@ -235,6 +239,7 @@ def test_canaries_are_used_up_once_and_a_run_that_lacks_them_says_so() -> None:
 
     assert sorted(every) == sorted(INCLUDED_ROWS), "each once"
     assert [len(rows) for rows in used] == [3, 3, len(INCLUDED_ROWS) - 6, 0]
+    assert run.spec.canaries is not None
     assert run.spec.canaries.shortage is not None
     assert world.store.totals().canaries_left == ((LINEAGE, 0),)
 

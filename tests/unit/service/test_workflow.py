@@ -118,7 +118,12 @@ def test_canaries_of_a_run_are_forgotten_with_it_and_are_in_no_later_d_r() -> No
 
     world.submit("train-04", request_id="second")
     seen: list[Resolution] = []
-    world.attempts = (lambda order, objects: (seen.append(resolution_in(order, objects)), accept(order, objects))[1],)
+
+    def noting(order: WorkOrder, objects: ObjectStore) -> int:
+        seen.append(resolution_in(order, objects))
+        return accept(order, objects)
+
+    world.attempts = (noting,)
     world.drive()
     assert set(seen[0].forgotten_before) == forgotten.keys()
 

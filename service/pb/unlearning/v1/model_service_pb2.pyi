@@ -137,10 +137,13 @@ class CanaryRegister(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     SAMPLE_IDS_FIELD_NUMBER: _builtins.int
     COMMITMENT_FIELD_NUMBER: _builtins.int
+    MISLABELLED_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """32 secret bytes, made for this planting alone. They are checked and not kept: keep the register's file."""
     commitment: _builtins.str
-    """SHA-256 of the register's file: of the canonical JSON (RFC 8785) of its schema version, key and ids."""
+    """SHA-256 of the register's file: of the canonical JSON (RFC 8785) of its schema version, key, ids and the next field."""
+    mislabelled: _builtins.bool
+    """Whether they have wrong classes, those that are in and those that are out alike."""
     @_builtins.property
     def sample_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Every canary, each once, sorted by code points; at most 50 000. Those that are in have split `train` in the manifest,
@@ -153,10 +156,11 @@ class CanaryRegister(_message.Message):
         key: _builtins.bytes = ...,
         sample_ids: _abc.Iterable[_builtins.str] | None = ...,
         commitment: _builtins.str = ...,
+        mislabelled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "key", b"key", "sample_ids", b"sample_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "key", b"key", "mislabelled", b"mislabelled", "sample_ids", b"sample_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,6 +127,7 @@ def test_every_canary_is_in_or_out(register: CanaryRegister) -> None:
 def test_the_commitment_binds_key_and_ids(register: CanaryRegister, key: bytes, sample_id: str) -> None:
     others = [
         CanaryRegister(key=key, sample_ids=register.sample_ids),
+        replace(register, mislabelled=True),
         CanaryRegister(key=register.key, sample_ids=tuple(sorted({*register.sample_ids, sample_id}))),
     ]
     assert all((other == register) == (other.commitment == register.commitment) for other in others)
@@ -145,7 +147,17 @@ def test_what_is_no_register_is_refused(wrong: dict[str, Any]) -> None:
         CanaryRegister(**({"key": bytes(32), "sample_ids": ("a",)} | wrong))
 
 
-WHOLE = {"schema_version": 1, "key": "00" * 32, "sample_ids": [SECRET]}
+WHOLE = {"schema_version": 1, "key": "00" * 32, "sample_ids": [SECRET], "mislabelled": True}
+CHANGES: tuple[dict[str, object], ...] = (
+    {"schema_version": 2},
+    {"key": "0" * 63},
+    {"key": SECRET},
+    {"sample_ids": [SECRET, SECRET]},
+    {"sample_ids": [{"secret": SECRET}]},
+    {"sample_ids": []},
+    {"mislabelled": SECRET},
+    {SECRET: 1},
+)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +166,7 @@ WHOLE = {"schema_version": 1, "key": "00" * 32, "sample_ids": [SECRET]}
         b"",
         b"\xff",
         b"[]",
-        *(
-            json.dumps(WHOLE | change).encode()
-            for change in (
-                {"schema_version": 2}, {"key": "0" * 63}, {"key": SECRET}, {"sample_ids": [SECRET, SECRET]},
-                {"sample_ids": [{"secret": SECRET}]}, {"sample_ids": []}, {SECRET: 1},
-            )
-        ),
+        *(json.dumps(WHOLE | change).encode() for change in CHANGES),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_register_is_refused_and_not_quoted(content: bytes) -> None:

@@ -1,5 +1,6 @@
 """A worker's report is believed only where it speaks of this attempt and its verdict follows from its numbers."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from mcu_core.report import AuditReport, Role, Verdict
 from service.domain.judging import judge_report
 from service.domain.run import RunPhase, UnlearningRun
-from tests.attempts import Audit, candidate_digest, no_trace, report_of, trace_left
+from tests.attempts import SCORES, Audit, candidate_digest, no_trace, report_of, trace_left
 from tests.records import SPEC, a_run, an_attempt, an_order_for, digest_of
 from tests.results import POLICY
 
@@ -16,12 +17,16 @@ PLANNED: UnlearningRun = replace(
     a_run(),
     phase=RunPhase.AUDITING,
     epoch=2,
-    rung_index=0,
     attempts=(an_attempt(1),),
     report_digest=digest_of("report"),
 )
 ORDER = an_order_for(PLANNED)
-RUN = replace(PLANNED, candidate_digest=candidate_digest(ORDER), plan_digest=ORDER.plan.digest)
+RUN = replace(
+    PLANNED,
+    candidate_digest=candidate_digest(ORDER),
+    plan_digest=ORDER.plan.digest,
+    scores_digest=hashlib.sha256(SCORES).hexdigest(),
+)
 REPORT = report_of(ORDER)
 NOT_ABOUT = "the report is not about this attempt"
 DOES_NOT_FOLLOW = "the report's verdict does not follow from its evidence"

@@ -47,7 +47,7 @@ OTHER_VALUES: dict[str, Any] = {
     "seed": 2,
     "audit_family": digest_of("auditors"),
     "teach_family": digest_of("teachers"),
-    "canaries": RunCanaries(included=2, excluded=2, wanted=64, commitment=digest_of("coins")),
+    "canaries": RunCanaries(included=2, excluded=2, wanted=64, commitment=digest_of("coins"), mislabelled=True),
 }
 
 

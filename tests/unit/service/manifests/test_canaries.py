@@ -39,7 +39,7 @@ def written(folder: Path, **changes: Any) -> Path:
 
 
 def plant(source: Path, **changes: Any) -> PlantedManifest:
-    wanted = {"count": 40, "mislabel": True, "key": KEY} | changes
+    wanted: dict[str, Any] = {"count": 40, "mislabel": True, "key": KEY} | changes
     return plant_canaries(source, source.parent / "planted.parquet", source.parent / "secret.json", **wanted)
 
 

@@ -159,7 +159,26 @@ def test_what_another_version_decoded_is_decoded_again(manifest: Path, folder: P
     assert shades(decode(manifest, GREY, folder=folder)) == [shade(row) for row in range(COUNT)]
 
 
+def test_canaries_that_were_kept_out_can_be_read_and_are_of_neither_split(tmp_path: Path, folder: Path) -> None:
+    splits = ["canary" if row % 5 == 0 else "train" if row % 7 else "heldout" for row in range(COUNT)]
+    decoded = decode(write(tmp_path / "m.parquet", split=splits), GREY, folder=folder, left_out=[10])
+
+    assert decoded.canary.tolist() == [row for row in range(0, COUNT, 5) if row != 10]
+    assert decoded.positions(decoded.canary.tolist()).tolist() == decoded.canary.tolist()
+    assert [shades(decoded)[row] for row in decoded.canary] == [shade(row) for row in decoded.canary]
+    for name, found in (("train", decoded.train), ("heldout", decoded.heldout)):
+        assert found.tolist() == [row for row, split in enumerate(splits) if split == name]
+    assert len(decoded.heldout_subjects) == len(decoded.heldout)
+
+
 # What cannot be decoded
+
+
+def test_a_split_that_no_manifest_has_is_named_by_its_row(tmp_path: Path, folder: Path) -> None:
+    splits = ["train"] * COUNT
+    splits[4] = "secret"
+    with pytest.raises(DataError, match=r"^row 4: the split is none of train, heldout, canary$"):
+        decode(write(tmp_path / "m.parquet", split=splits), GREY, folder=folder)
 
 
 @pytest.mark.parametrize("row", [0, 300, COUNT - 1])
