@@ -23,9 +23,9 @@ class Equivalent:
         value = None if result is None else share_of(result)
         if result is None or value is None or margin is None:
             return (missing("equivalence", Stage.REVIEW, "the AUC of the original or of the candidate"),)
-        error = result.standard_error
-        if result.forget_count < FEW_SAMPLES or error is None or error <= 0.0:
-            text = f"Equivalence cannot be shown with {_samples(result.forget_count)}."
+        error, n = result.standard_error, case.size[0]
+        if n < FEW_SAMPLES or error is None or error <= 0.0:
+            text = f"Equivalence cannot be shown with {_samples(n)}."
             return (_unproven(text, value, margin, None),)
         p_value = equivalence_p(value, error, margin)
         if p_value >= case.alpha:
@@ -66,10 +66,10 @@ class CanariesForgotten:
 
 def power(case: Case) -> float:
     """Return the chance that an audit of this size shows equivalence of a perfect deletion; 0 below ten samples."""
-    auc = next((result for result in case.evidence.primary if result.name == "auc"), None)
-    if auc is None or case.margin is None or auc.forget_count < FEW_SAMPLES:
+    n, m = case.size
+    if case.margin is None or n < FEW_SAMPLES:
         return 0.0
-    return equivalence_power(auc.forget_count, auc.other_count, margin=case.margin, alpha=case.alpha)
+    return equivalence_power(n, m, margin=case.margin, alpha=case.alpha)
 
 
 def _remembered_before(canaries: CanaryEvidence, adjusted: float, alpha: float) -> Finding:
@@ -146,4 +146,4 @@ def _unproven(text: str, value: float, margin: float, p_value: float | None) -> 
 
 
 def _samples(count: int) -> str:
-    return "one deleted sample" if count == 1 else f"{count} deleted samples"
+    return "one independent deleted sample" if count == 1 else f"{count} independent deleted samples"

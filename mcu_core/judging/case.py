@@ -12,7 +12,7 @@ from mcu_core.report.plan import AuditPlan
 PRIMARY_TESTS = ("auc", "tail.upper", "tail.lower")
 """Names of the primary tests on D_f, in their order; the canaries' is a fourth where there are canaries."""
 FEW_SAMPLES = 10
-"""Deleted samples below which a group's AUC has no interval, only exact p-values: the design's limit for DeLong's."""
+"""Independent samples below which an AUC has exact p-values and no interval: the design's limit for DeLong's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,13 @@ class Case:
     def alpha(self) -> float:
         """Return the level of this attempt: alpha / 2^j with a decay of one half."""
         return self.policy.alpha_at(self.plan.audits_before)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return n and m in independent units: where a person has several samples, the tails count one of each."""
+        tests = self.evidence.primary
+        deleted = min((result.forget_count for result in tests), default=0)
+        return deleted, min((result.other_count for result in tests), default=0)
 
     @property
     def original_auc(self) -> float | None:

@@ -17,7 +17,7 @@ def claim_of(verdict: Verdict, case: Case) -> Claim:
     match verdict:
         case Verdict.ACCEPT_POWERED:
             return Claim.EQUIVALENT_WITHIN
-        case Verdict.ACCEPT_CANARY_BACKED if case.plan.forget_count < FEW_SAMPLES:
+        case Verdict.ACCEPT_CANARY_BACKED if case.size[0] < FEW_SAMPLES:
             return Claim.INDIVIDUAL_NOT_EXTREME
         case Verdict.ACCEPT_CANARY_BACKED:
             return Claim.NO_GROSS_RETENTION_DETECTED
@@ -41,16 +41,16 @@ def limitations(case: Case) -> tuple[str, ...]:
 
 def _size(case: Case) -> str:
     """Say the row of audit.md's table "what may be said" that this many samples allow."""
-    n = case.plan.forget_count
+    planned, (n, m) = case.plan.forget_count, case.size
+    if m < 1:
+        return f"The {planned} deleted samples were compared with nothing."
+    of_people = f" of {n} people" if 1 < n < planned else " of one person" if n < planned else ""
     if n < FEW_SAMPLES:
-        who = "the one deleted sample" if n == 1 else f"each of the {n} deleted samples"
+        who = "the one deleted sample" if planned == 1 else f"each of the {planned} deleted samples{of_people}"
         return (
             f"Only {who} could be compared with unseen ones; nothing can be said of a group this small. A single "
             "sample that was not forgotten at all is noticed in fewer than half of all cases (43 % where measured)."
         )
-    m = max((result.other_count for result in case.evidence.primary), default=0)
-    if m < 1:
-        return f"The {n} deleted samples were compared with nothing."
     half = half_width(n, m, confidence=case.plan.confidence)
     provable = provable_margin(n, m, alpha=case.alpha, power=case.policy.least_power)
     least = (
@@ -58,7 +58,7 @@ def _size(case: Case) -> str:
         if provable < 0.5
         else "equivalence cannot be shown"
     )
-    return f"{n} deleted samples against {m} unseen ones tell the AUC to within {half:.3f}; {least}."
+    return f"{planned} deleted samples{of_people} against {m} unseen ones tell the AUC to within {half:.3f}; {least}."
 
 
 def _instrument(case: Case) -> Iterator[str]:
@@ -97,8 +97,8 @@ def _not_estimable(evidence: Evidence) -> Iterator[str]:
 def _approximations(case: Case) -> Iterator[str]:
     if case.evidence.facts.names.get(Role.CANDIDATE) is not ModelName.RETRAINED:
         yield "Approximate unlearning is not retraining: the deleted data took part in how the model came about."
-    if FEW_SAMPLES <= case.plan.forget_count < FEW_FOR_A_NORMAL_ERROR:
-        yield f"With {case.plan.forget_count} deleted samples the error of the AUC is a large-sample approximation."
+    if FEW_SAMPLES <= case.size[0] < FEW_FOR_A_NORMAL_ERROR:
+        yield f"With {case.size[0]} independent deleted samples the error of the AUC is a large-sample approximation."
     if case.plan.audits_before > 0:
         yield (
             f"This is audited candidate number {case.plan.audits_before + 1} of the run; its level is {case.alpha:.4g}."

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mcu_core.judging.case import FEW_SAMPLES, PRIMARY_TESTS, Case, finding, missing, p_of, share_of
+from mcu_core.judging.case import PRIMARY_TESTS, Case, finding, missing, p_of, share_of
 from mcu_core.report.evidence import Group, Result, Role
 from mcu_core.report.judgement import Finding, ReasonCode, Stage
 from mcu_core.report.parts import UtilityLoss
@@ -30,7 +30,7 @@ class EveryTestMade:
             for name, (results, role) in families.items()
             for test in _lacking(results, role, case)
         ]
-        if blind_baseline_lacking(case):
+        if p_of(evidence.blind_baseline) is None:
             lacking.append(missing("measured.blind_baseline", HARD, "the comparison that sees no model"))
         if p_of(evidence.calibration) is None:
             lacking.append(missing("measured.calibration", HARD, "the calibration of its p-values"))
@@ -75,16 +75,6 @@ class HarmMeasured:
         return tuple(missing(f"measured.{name}", HARD, what) for name, what in _harm_lacking(case)) or (
             finding("measured.harm", HARD, None, "Every harm of the policy was measured."),
         )
-
-
-def blind_baseline_lacking(case: Case) -> bool:
-    """Return whether the blind baseline has no p-value without a reason that the number of samples excuses.
-
-    A classifier cannot be fitted to fewer than ten deleted samples.
-    """
-    result = case.evidence.blind_baseline
-    excused = result.not_estimable is not None and case.plan.forget_count < FEW_SAMPLES
-    return p_of(result) is None and not excused
 
 
 def earlier_forgotten_lacking(case: Case) -> bool:

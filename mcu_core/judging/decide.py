@@ -130,9 +130,11 @@ def _judged(case: Case, verdict: Verdict, reasons: tuple[Finding, ...], findings
 
 
 def _positive_control_power(case: Case) -> float:
-    """Return the largest power of the AUC tests of the original at the first step of Holm: a lower bound of all."""
-    tests = case.original_tests
-    return max(
-        (detection_power(test, alpha=case.alpha / len(tests)) for test in tests if not test.name.startswith("tail.")),
-        default=0.0,
-    )
+    """Return the larger power of the original's AUC tests at the first step of Holm: a lower bound of all together."""
+    canaries, (n, m) = case.evidence.canaries, case.size
+    first_step = case.alpha / max(1, len(case.original_tests))
+    power = detection_power(case.original_auc, n, m, alpha=first_step)
+    if canaries is None:
+        return power
+    planted, others = canaries.original.forget_count, canaries.original.other_count
+    return max(power, detection_power(canaries.original.value, planted, others, alpha=first_step))

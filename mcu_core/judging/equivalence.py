@@ -82,7 +82,7 @@ def half_width(n: int, m: int, *, confidence: float) -> float:
     return NORMAL.inv_cdf((1.0 + confidence) / 2.0) * null_standard_error(n, m)
 
 
-def detection_power(auc: Result, *, alpha: float) -> float:
+def detection_power(area: float | None, n: int, m: int, *, alpha: float) -> float:
     """Return the chance that a two-sided test of AUC = .5 rejects a model whose true AUC is the measured one.
 
     The test rejects beyond z_(1 - alpha / 2) s_0 with s_0 as in `null_standard_error`; the estimate is taken as normal
@@ -90,13 +90,14 @@ def detection_power(auc: Result, *, alpha: float) -> float:
     Q_1 = A / (2 - A) and Q_2 = 2A^2 / (1 + A).
 
     Args:
-        auc: the estimate A with both sample sizes.
+        area: the estimate A; `None` where there is none.
+        n: independent deleted samples.
+        m: independent unseen samples.
         alpha: two-sided level.
 
     Returns:
         A probability, to nine decimals; 0 where A was not estimated or a set is empty.
     """
-    n, m, area = auc.forget_count, auc.other_count, auc.value
     if area is None or not 0.0 <= area <= 1.0 or n < 1 or m < 1:
         return 0.0
     critical = NORMAL.inv_cdf(1.0 - alpha / 2.0) * null_standard_error(n, m)

@@ -82,7 +82,7 @@ def test_below_ten_samples_nothing_is_equivalent_however_small_the_error() -> No
     finding = equivalence(an_evidence(plan, primary=primary_tests(n=9, standard_error=0.001)), plan)
 
     assert finding.code is ReasonCode.NOT_EQUIVALENT
-    assert finding.text == "Equivalence cannot be shown with 9 deleted samples."
+    assert finding.text == "Equivalence cannot be shown with 9 independent deleted samples."
 
 
 @pytest.mark.parametrize("update", [{"primary": ()}, {"positive_control": ()}])

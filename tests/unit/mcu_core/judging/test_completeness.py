@@ -93,20 +93,6 @@ def test_a_control_without_its_p_value_is_missing(name: str) -> None:
     assert failed_checks(EveryTestMade(), without) == [(f"measured.{name}", ReasonCode.MEASUREMENT_MISSING)]
 
 
-@pytest.mark.parametrize(
-    ("forget_count", "reason", "lacks"),
-    [(9, "fewer than 10 samples", False), (9, None, True), (10, "fewer than 10 samples", True)],
-)
-def test_the_blind_baseline_may_be_not_estimable_below_ten_samples_with_a_reason(
-    forget_count: int, reason: str | None, lacks: bool
-) -> None:
-    plan = a_plan(forget_count=forget_count)
-    evidence = an_evidence(plan)
-    blind = changed(evidence.blind_baseline, p_value=None, value=None, not_estimable=reason)
-
-    assert bool(failed_checks(EveryTestMade(), evidence.model_copy(update={"blind_baseline": blind}), plan)) is lacks
-
-
 # Canaries
 
 

@@ -82,17 +82,6 @@ def test_p_values_of_unseen_samples_must_be_uniform(p_value: float, passed: bool
     assert finding.code is (None if passed else ReasonCode.NOT_CALIBRATED)
 
 
-def test_a_blind_baseline_that_so_few_samples_do_not_allow_passes_and_says_so() -> None:
-    plan = a_plan(forget_count=1)
-    evidence = an_evidence(plan)
-    reason = "one sample cannot be classified"
-    blind = evidence.blind_baseline.model_copy(update={"p_value": None, "value": None, "not_estimable": reason})
-    finding = found(BlindToTheModel(), evidence.model_copy(update={"blind_baseline": blind}), plan)
-
-    assert finding.passed
-    assert reason in finding.text
-
-
 @pytest.mark.parametrize(
     ("check", "update"),
     [

@@ -8,7 +8,7 @@ from mcu_core.report.evidence import Evidence, Role
 from mcu_core.report.judgement import Claim, Judgement, ReasonCode, Stage, Verdict
 from mcu_core.report.plan import AuditPlan
 from tests.evidence import a_plan, a_report, an_evidence, reason_codes, some_facts
-from tests.results import CANARY_PLAN, CLEAR, POLICY, a_canary_evidence, auc_result, primary_tests
+from tests.results import CANARY_PLAN, CLEAR, NON_MEMBERS, POLICY, a_canary_evidence, auc_result, primary_tests
 
 PLAN = a_plan()
 SMALL = a_plan(forget_count=10, canaries=CANARY_PLAN)
@@ -198,8 +198,26 @@ def test_the_power_of_the_positive_control_is_that_of_its_auc_at_holms_first_ste
     plan = a_plan(forget_count=100)
     judgement = judged(an_evidence(plan, positive_control=weak), plan)
 
-    assert judgement.positive_control_power == detection_power(weak[0], alpha=0.05 / 3)
+    assert judgement.positive_control_power == detection_power(0.55, 100, NON_MEMBERS, alpha=0.05 / 3)
     assert 0.1 < judgement.positive_control_power < 0.5
+
+
+def test_the_power_of_the_positive_control_is_that_of_the_canaries_where_they_see_more() -> None:
+    plan = a_plan(forget_count=1, canaries=CANARY_PLAN)
+    judgement = judged(an_evidence(plan), plan)
+
+    assert judgement.positive_control_power == detection_power(0.95, 60, 60, alpha=0.05 / 4)
+
+
+def test_samples_of_one_person_are_one_sample() -> None:
+    plan = a_plan(forget_count=30, canaries=CANARY_PLAN)
+    auc, *tails = primary_tests(n=30, standard_error=0.001)
+    clustered = (auc, *(tail.model_copy(update={"forget_count": 2}) for tail in tails))
+    judgement = judged(an_evidence(plan, primary=clustered), plan)
+
+    assert judgement.verdict is Verdict.ACCEPT_CANARY_BACKED
+    assert judgement.claim is Claim.INDIVIDUAL_NOT_EXTREME
+    assert judgement.limitations[0].startswith("Only each of the 30 deleted samples of 2 people could be compared")
 
 
 def test_an_audit_without_tests_of_the_original_has_no_power() -> None:

@@ -1,7 +1,7 @@
 """Holm's adjusted p-values."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -16,8 +16,20 @@ def test_a_known_family_is_adjusted_as_by_hand() -> None:
 
 
 @given(P_VALUES)
+@settings(max_examples=15, deadline=None)  # statsmodels collects garbage in every call
 def test_adjusted_p_values_are_those_of_statsmodels(p_values: list[float]) -> None:
     assert holm_adjusted(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+@given(P_VALUES)
+def test_rejecting_at_the_adjusted_p_value_is_holms_step_down(p_values: list[float]) -> None:
+    alpha, rejected = 0.05, set()
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[index] * (len(p_values) - rank) > alpha:
+            break
+        rejected.add(index)
+
+    assert {index for index, p_value in enumerate(holm_adjusted(p_values)) if p_value <= alpha} == rejected
 
 
 @given(P_VALUES, st.data())
