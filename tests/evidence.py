@@ -22,7 +22,7 @@ from mcu_core.report.evidence import (
     Result,
     Role,
 )
-from mcu_core.report.judgement import Claim, Judgement, Verdict
+from mcu_core.report.judgement import Claim, Judgement, ReasonCode, Verdict
 from mcu_core.report.parts import (
     Counts,
     Environment,
@@ -260,6 +260,11 @@ def a_report(
         judgement=judgement or decide(evidence, plan, policy),
         previous_attempts=previous_attempts,
     )
+
+
+def reason_codes(judgement: Judgement) -> list[ReasonCode | None]:
+    """Return the codes of the findings that decided."""
+    return [reason.code for reason in judgement.reasons]
 
 
 def an_attempt_before(attempt: int = 1, *, verdict: Verdict = Verdict.REJECT) -> AttemptSummary:

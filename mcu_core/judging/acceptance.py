@@ -8,6 +8,9 @@ from mcu_core.judging.holm import adjusted_of
 from mcu_core.report.evidence import CanaryEvidence
 from mcu_core.report.judgement import Finding, ReasonCode, Stage
 
+SYMMETRIC = 1e-9
+"""By which the ends of an interval around one half may differ in their distance from it: rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Equivalent:
@@ -110,9 +113,8 @@ def _forgotten(canaries: CanaryEvidence, case: Case) -> Finding:
     margin = case.policy.canary_margin_share * abs(before - 0.5)
     beyond = max(interval[1] - 0.5, 0.5 - interval[0])
     within = beyond <= margin
-    side = ReasonCode.CANARIES_REMEMBERED if interval[1] - 0.5 >= 0.5 - interval[0] else (
-        ReasonCode.CANARIES_OVER_FORGOTTEN
-    )  # fmt: skip
+    over = interval[1] - 0.5 < 0.5 - interval[0] - SYMMETRIC
+    side = ReasonCode.CANARIES_OVER_FORGOTTEN if over else ReasonCode.CANARIES_REMEMBERED
     text = (
         f"The canaries that went with the deleted samples are forgotten: their AUC lies between {interval[0]:.3f} and "
         f"{interval[1]:.3f}, within {margin:.3f} of one half."

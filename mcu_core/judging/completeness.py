@@ -55,7 +55,8 @@ class CanariesMeasured:
             (found.candidate, Role.CANDIDATE),
             (found.one_run, Role.CANDIDATE),
         )
-        if any(result.role is not role or p_of(result) is None for result, role in tests):
+        values = (share_of(found.original), share_of(found.candidate))
+        if None in values or any(result.role is not role or p_of(result) is None for result, role in tests):
             return (missing("measured.canaries", HARD, "a test of the plan's canaries"),)
         same = all(
             (result.forget_count, result.other_count) == (planned.included, planned.excluded)
