@@ -33,13 +33,13 @@ def classes(report: AuditReport) -> Figure | None:
         message=message,
         reading="Each row is one class of test samples. The mark says by how many percentage points its accuracy "
         "changed, the bar how uncertain that is. Left of the line: worse than before. A bar that lies left of the line "
-        "altogether is a loss that is not explained by chance.",
+        "altogether shows a loss; among many classes a few such bars come about by chance.",
         drawing=drawing.drawing(
             "classes", title, message, _marks(shown), drawing.TOP + len(shown) * STEP + drawing.BOTTOM
         ),
         legend=(
             Key(style="plain mark", text="change with interval"),
-            Key(style="lost mark", text="loss that chance does not explain"),
+            Key(style="lost mark", text="interval shows a loss"),
         ),
         table=Table(
             key="classes-data",
@@ -74,10 +74,9 @@ def _message(changes: Sequence[ClassChange]) -> str:
         else "No class has become worse."
     )
     if not losers:
-        return f"No class loses more than chance explains. {said}"
+        return f"No class has an interval that shows a loss. {said}"
     named = ", ".join(str(change.label) for change in losers[:8]) + (" and others" if len(losers) > 8 else "")
-    noun = "class loses" if len(losers) == 1 else "classes lose"
-    return f"{len(losers)} {noun} more than chance explains: {named}. {said}"
+    return f"The intervals of {len(losers)} of {len(changes)} classes show a loss: {named}. {said}"
 
 
 def _marks(shown: Sequence[ClassChange]) -> list[Element]:
