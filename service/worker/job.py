@@ -164,10 +164,11 @@ def _attempt(
     _store_pathway(order, objects, outcome)
     # 4. Score what was stored
     stored = checkpoint.load(objects.read(candidate.key), problem.model, expected_digest=candidate.sha256)
-    outcome = replace(
-        outcome.with_candidate(stored),
-        references=pipeline.measure_references(posed.asked_for, runtime_of(problem, spec.config)),
-    )
+    outcome = outcome.with_candidate(stored)
+    if posed.audited.canaries is not None:
+        asked_for = posed.asked_for
+        references = pipeline.measure_references(asked_for, runtime_of(asked_for, spec.config))
+        outcome = replace(outcome, references=references)
     auditors = load_auditors(order, objects, problem.model)
     scores = score_candidate(
         order,
