@@ -1,6 +1,7 @@
 """Commands of the connectivity study: connect two models, or run one of its four conditions."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from service.errors import FieldViolation, InvalidRequestError
 from service.manifests.build import build_manifest
 from service.manifests.images import idx_source
 from service.manifests.plan import BuildOptions
-from service.worker.results import NamedSetting, result_name
+from service.worker.results import MOST_NAME_BYTES, NamedSetting, result_name
 
 if TYPE_CHECKING:
     from service.worker.research import ResearchData
@@ -90,10 +91,7 @@ def connect(
         --architecture preresnet20
     """
     with told_errors(as_json=as_json):
-        if name is not None and Path(name).name != name:
-            raise InvalidRequestError(
-                FieldViolation(field="--name", description="is a name without folders: see --out")
-            )
+        _require_name(name)
         with told_missing("connect"):  # torch is loaded here and nowhere else
             from service.worker.connection import StudyData, connect_files, write_connection  # noqa: PLC0415
         network = _network(architecture, classes, image_size, mean, std)
@@ -193,6 +191,17 @@ def connect_study(
             *_named(plan.config, seed),
         )
         _show(connection, write_connection(connection, out, name), as_json=as_json)
+
+
+def _require_name(name: str | None) -> None:
+    """Refuse a name that no file can have, before anything is read."""
+    if name is None:
+        return
+    if Path(name).name != name:
+        raise InvalidRequestError(FieldViolation(field="--name", description="is a name without folders: see --out"))
+    if (size := len(os.fsencode(name))) > MOST_NAME_BYTES:
+        description = f"has {size} bytes, of {MOST_NAME_BYTES} that a name may have"
+        raise InvalidRequestError(FieldViolation(field="--name", description=description))
 
 
 def _config(epochs: int, beta: float, points: int) -> ConnectionConfig:

@@ -158,13 +158,19 @@ def test_a_study_that_means_nothing_is_refused_before_data_are_read(
     assert not (tmp_path / "store").exists()
 
 
-def test_a_name_with_folders_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("../evil", "is a name without folders"), ("é" * 101, "has 202 bytes, of 200 that a name may have")],
+)
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_read(
+    name: str, message: str, tmp_path: Path
+) -> None:
     ids = tmp_path / "ids.txt"
     ids.write_text("a", encoding="utf-8")
-    options = ["--manifest", "m.parquet", "--forget", str(ids), "--architecture", "preresnet8", "--name", "../evil"]
+    options = ["--manifest", "m.parquet", "--forget", str(ids), "--architecture", "preresnet8", "--name", name]
     result = CliRunner().invoke(app, ["connect", "a", "b", *options, "--json"])
     assert result.exit_code == 1
-    assert "--name: is a name without folders" in json.loads(result.stderr)["error"]["message"]
+    assert f"--name: {message}" in json.loads(result.stderr)["error"]["message"]
 
 
 def test_a_network_whose_features_cannot_be_compared_is_refused_before_it_is_trained(
