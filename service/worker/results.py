@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from mcu_core.whole_files import write_whole
 
@@ -51,6 +52,17 @@ def _texts(value: object) -> list[str]:
             return [str(part) for part in value]
         case _:
             return [str(value)]
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder where there is none, and see that files can be written into it, before there is anything to lose.
+
+    Raises:
+        OSError: they cannot.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass
 
 
 def write_result(folder: Path, name: str, content: Mapping[str, bytes]) -> list[Path]:

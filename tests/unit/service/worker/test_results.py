@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.worker.results import MOST_NAME_BYTES, NamedSetting, result_name, write_result
+from service.worker.results import MOST_NAME_BYTES, NamedSetting, require_writable, result_name, write_result
 
 
 def test_defaults_are_not_in_a_name() -> None:
@@ -47,3 +47,11 @@ def test_a_result_is_written_under_its_name_into_a_new_folder(tmp_path: Path) ->
     assert [path.relative_to(tmp_path / "new" / "folder").as_posix() for path in paths] == ["table1.json", "table1.md"]
     assert [path.read_bytes() for path in paths] == [b"{}\n", b"# One\n"]
     assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {"table1.json", "table1.md"}
+
+
+def test_a_folder_that_takes_no_files_is_found_before_there_are_any(tmp_path: Path) -> None:
+    require_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        require_writable(tmp_path / "file")
