@@ -5,7 +5,7 @@ from service.domain.manifest import Split
 from tests.memory_manifests import ROWS, MemoryManifestSource, Row
 
 COIN_KEY = bytes(range(32))
-CANARY_IDS = tuple(f"canary-{number:02d}" for number in range(16))
+CANARY_IDS = tuple(f"canary-{number:02d}" for number in range(48))
 REGISTER = CanaryRegister(key=COIN_KEY, sample_ids=CANARY_IDS)
 CANARY_ROWS = tuple(
     Row(sample_id=sample_id, split=Split.TRAIN if is_included(COIN_KEY, sample_id) else Split.CANARY)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from mcu_core.report import AuditReport, Verdict
+from mcu_core.report import AuditReport, ModelName, Verdict
 from service import resolution_file
 from service.adapters.memory import MemoryObjectStore
 from service.domain.canary import batch_of
