@@ -106,6 +106,14 @@ def world_with_canaries(*attempts: Attempt, **ports: Any) -> "World":
     return world
 
 
+def plain_world(*attempts: Attempt, **ports: Any) -> "World":
+    """Return a world whose manifest holds `memory_manifests.ROWS` and no canaries, in which little can be accepted."""
+    manifests = ports.pop("manifests", None) or MemoryManifestSource()
+    world = World(*attempts, manifests=manifests, **ports)
+    world.registration = replace(world.registration, manifest_digest=MemoryManifestSource().digest, canaries=None)
+    return world
+
+
 class World:
     """What outlives a process: store, objects, jobs, time; and what the jobs do."""
 

@@ -10,8 +10,9 @@ from mcu_core.config import FinetuneConfig, TrainConfig
 from mcu_core.experiments.cells import UnlearnedCell
 from mcu_core.experiments.running import Work, make_sweep, make_unlearned, prepare
 from mcu_core.experiments.setup import Samples, Split, draw_split
+from mcu_core.images import ImageData
 from mcu_core.params import midpoint
-from mcu_core.types import ImageData, Pathway, State, ignore_progress
+from mcu_core.types import Pathway, State, ignore_progress
 from tests.studies import tiny_pathway, tiny_samples, tiny_sweep
 
 PATHWAY = tiny_pathway()
