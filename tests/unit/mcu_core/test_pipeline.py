@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mcu_core.audit.assemble import measure
 
 from mcu_core import checkpoint, pipeline
+from mcu_core.audit.score import Origin, score
 from mcu_core.config import (
     AnotherPointRung,
     AscentConfig,
@@ -29,7 +29,9 @@ from mcu_core.inference import accuracy
 from mcu_core.models import initialise, state_of
 from mcu_core.report import ModelName
 from mcu_core.runtime import Runtime
+from mcu_core.statistics.assemble import evidence_of
 from mcu_core.types import Outcome, PreviousPathway, Problem, ProgressUpdate
+from tests.audits import STARTED_AT, plan_of
 from tests.cases import (
     METHODS,
     RECIPE,
@@ -166,9 +168,11 @@ def test_a_few_samples_can_be_forgotten(problem: Problem, size: int) -> None:
     retain = torch.cat([problem.forget[size:], problem.retain])
     small = replace(problem, forget=problem.forget[:size], retain=retain, teacher=None)
     outcome = run(small, MCU.model_copy(update={"pre_unlearning": SHORT}))
-    measurements = measure(small, tiny_sealed(), outcome, tiny_config(), 0, tail_level=0.01)
-    assert measurements.counts.forget == size
-    assert measurements.candidate.auc.low is None
+    plan = plan_of(forget_count=size)
+    table = score(small, tiny_sealed(), outcome, plan, config=tiny_config(), origin=Origin(started_at=STARTED_AT))
+    evidence = evidence_of(table, plan)
+    assert evidence.facts.counts.forget == size
+    assert evidence.primary[0].low is None
 
 
 def test_more_can_be_forgotten_than_kept(problem: Problem) -> None:
