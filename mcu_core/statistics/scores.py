@@ -73,6 +73,17 @@ class ScoreTable:
         """Return the positions of a group's samples, ascending; empty where it has none."""
         return np.flatnonzero(self.group == group.value)
 
+    def require_finite(self) -> None:
+        """Raise where a score is NaN or infinite.
+
+        Raises:
+            DataError: one is; no number of the report could be trusted.
+        """
+        scored = (*self.models.values(), *([self.references] if self.references is not None else []))
+        columns = [self.blind, *(getattr(scores, field.name) for scores in scored for field in fields(scores))]
+        if not all(np.isfinite(column).all() for column in columns):
+            raise DataError("scores must be finite: a model answered with NaN or infinity")
+
 
 def to_parquet(table: ScoreTable) -> bytes:
     """Return the table as one Parquet file with the facts in its metadata; equal tables give equal bytes."""
@@ -117,9 +128,7 @@ def from_parquet(content: bytes) -> ScoreTable:
         )
     except (pa.ArrowException, ValidationError, KeyError, ValueError, OSError) as error:
         raise DataError(f"these are no scores of an audit: {type(error).__name__}") from error
-    for column in columns.values():
-        if column.dtype.kind == "f" and not np.isfinite(column).all():
-            raise DataError("scores must be finite: a model answered with NaN or infinity")
+    table.require_finite()
     return table
 
 

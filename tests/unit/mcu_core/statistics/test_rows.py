@@ -63,6 +63,15 @@ def test_scores_without_a_group_are_refused(group: Group) -> None:
         rows_of(replace(table, group=renamed), plan_of(SCENE))
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(number: float) -> None:
+    table = table_of(SCENE)
+    scores = table.models[Role.RELEARNED]
+    broken = replace(scores, loss=np.where(np.arange(len(scores.loss)) == 5, number, scores.loss))
+    with pytest.raises(DataError, match="finite"):
+        rows_of(replace(table, models={**table.models, Role.RELEARNED: broken}), plan_of(SCENE))
+
+
 def test_a_class_of_d_f_that_nobody_unseen_has_is_an_error() -> None:
     with pytest.raises(DataError, match="without any unseen sample"):
         rows_of(without(table_of(SCENE), Group.EVALUATION, 2), plan_of(SCENE))
@@ -80,8 +89,9 @@ def test_what_stands_in_d_fs_place_is_unseen_and_like_it() -> None:
 
 
 def test_where_c_cal_is_smaller_than_d_f_all_that_its_classes_allow_is_taken() -> None:
-    scene = replace(SCENE, forget=900, classes=1)
+    scene = replace(SCENE, forget=900, classes=2)
     table, plan = table_of(scene), plan_of(scene)
+    table = replace(table, label=np.zeros_like(table.label))
     pair = pseudo_forget(table, plan, rows_of(table, plan))
     assert pair is not None
     assert len(pair.forget) == 500
