@@ -79,7 +79,9 @@ class ScoreTable:
         Raises:
             DataError: one is; no number of the report could be trusted.
         """
-        scored = (*self.models.values(), *([self.references] if self.references is not None else []))
+        scored: list[ModelScores | ReferenceScores] = list(self.models.values())
+        if self.references is not None:
+            scored.append(self.references)
         columns = [self.blind, *(getattr(scores, field.name) for scores in scored for field in fields(scores))]
         if not all(np.isfinite(column).all() for column in columns):
             raise DataError("scores must be finite: a model answered with NaN or infinity")
