@@ -64,7 +64,6 @@ KEPT_AFTER_RUN = (
     "spec.json",
     "plan.json",
     "plan.dsse.json",
-    "scores.parquet",
     "report.json",
     "report.dsse.json",
     "outcome.json",

@@ -36,7 +36,7 @@ from service.references import ReferenceRegister
 from service.registration import Registry
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept
-from tests.canaries import APPENDED_ROWS, REGISTER, planted
+from tests.canaries import APPENDED_ROWS, MANY, REGISTER, planted
 from tests.memory_manifests import MemoryManifestSource
 from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
 from tests.results import POLICY
@@ -143,7 +143,7 @@ class World:
             weights_digest=weights.sha256,
             recipe=RECIPE,
             baseline_train_accuracy=None,
-            canaries=REGISTER,
+            canaries=MANY,
         )
         self.service = self.process()
 

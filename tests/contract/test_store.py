@@ -655,9 +655,8 @@ def _downgrade_to_first(engine: sa.Engine) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")
-        connection.exec_driver_sql("UPDATE runs SET document = json_remove(document, '$.spec.canaries')")
         (documents,) = connection.exec_driver_sql("SELECT group_concat(document) FROM runs").one()
-        assert "canar" not in documents
+        assert "canaries" not in documents
 
 
 def test_the_revisions_make_the_tables_of_the_code(sql_store: SqlStore) -> None:

@@ -29,6 +29,7 @@ from service.errors import (
 )
 from service.ports import Change, TicketQuery
 from tests.attempts import accept, fails, reject
+from tests.canaries import MANY
 from tests.faults import Faults, Kill
 from tests.memory_manifests import HELDOUT, TRAIN
 from tests.records import LINEAGE, NOW, TENANT
@@ -215,13 +216,15 @@ def test_a_ticket_for_every_training_sample_is_refused(world: World) -> None:
     require_nothing_stored(world)
 
 
-def test_a_ticket_for_every_sample_that_is_left_is_refused(world: World) -> None:
+def test_a_ticket_for_every_sample_that_is_left_is_refused() -> None:
+    world = World(accept)
+    world.register()
     world.submit(*TRAIN[:8])
     world.drive()
 
     with pytest.raises(ForgetSetTooLargeError):
-        world.submit(*TRAIN[6:], request_id="rest")
-    world.submit(*TRAIN[6:-1], request_id="rest")
+        world.submit(*TRAIN[6:], *MANY.included_ids, request_id="rest")
+    world.submit(*TRAIN[6:-1], *MANY.included_ids, request_id="rest")
 
 
 def test_a_ticket_of_an_unknown_lineage_is_refused(world: World) -> None:

@@ -14,6 +14,7 @@ from service import resolution_file
 from service.adapters.memory import MemoryObjectStore
 from service.domain.canary import batch_of
 from service.domain.ledger import LedgerKind
+from service.domain.manifest import Split
 from service.domain.release import pointer_key, report_key, weights_key
 from service.domain.resolution import Resolution
 from service.domain.run import FailureKind, Outcome, RunPhase, WorkOrder, attempt_prefix, resolution_key
@@ -35,11 +36,13 @@ from tests.attempts import (
     trace_left,
     vacuous,
 )
-from tests.canaries import CANARY_IDS, COIN_KEY, REGISTER, planted_row_of
+from tests.canaries import APPENDED_ROWS, CANARY_IDS, COIN_KEY, MANY, planted_row_of
 from tests.memory_manifests import ROWS, TRAIN, row_of
 from tests.records import LINEAGE, digest_of
 from tests.results import POLICY
 from tests.world import ATTEMPT_FAILURES, KEY, RETRY_SECONDS, World, world_with_canaries
+
+TRAIN_ROWS = sum(row.split is Split.TRAIN for row in APPENDED_ROWS)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +71,7 @@ def require_nothing_published(world: World) -> None:
 def require_nothing_personal_left(world: World) -> None:
     left = {key.rpartition("/")[2] for key in world.objects.keys("runs")}
     documents = {"spec.json", "outcome.json", "progress.json"}
-    evidence = {"plan.json", "plan.dsse.json", "scores.parquet", "report.json", "report.dsse.json"}
+    evidence = {"plan.json", "plan.dsse.json", "report.json", "report.dsse.json"}
     assert left <= documents | evidence
 
 
@@ -644,7 +647,7 @@ def test_a_lineage_never_has_two_active_runs_even_with_two_controllers() -> None
 def test_a_batch_forgets_at_most_its_share_and_the_rest_waits() -> None:
     world = World(accept)
     world.register()
-    service = world.process(max_forget_fraction=0.15)  # three of twenty
+    service = world.process(max_forget_fraction=3.5 / TRAIN_ROWS)
     large = world.submit(*TRAIN[:5], request_id="large")
     small = world.submit(*TRAIN[5:7], request_id="small")
     tiny = world.submit(TRAIN[7], request_id="tiny")
@@ -680,7 +683,7 @@ def test_a_ticket_that_would_leave_nothing_to_keep_goes_to_a_person_and_the_othe
     world = World(accept)
     world.register()
     first = world.submit(*TRAIN[:12], request_id="first")
-    everything_left = world.submit(*TRAIN[12:], *REGISTER.included_ids, request_id="everything left")
+    everything_left = world.submit(*TRAIN[12:], *MANY.included_ids, request_id="everything left")
     some = world.submit(*TRAIN[12:14], request_id="some")
     world.drive()
 
@@ -688,16 +691,14 @@ def test_a_ticket_that_would_leave_nothing_to_keep_goes_to_a_person_and_the_othe
     refused = world.ticket(everything_left)
     assert refused.state is TicketState.NEEDS_ATTENTION
     assert refused.reasons[0].code == "ForgetSetTooLargeError"
-    assert len(world.orders) == 2
+    assert len(world.orders) == 1
 
 
 def test_tickets_that_only_together_leave_nothing_to_keep_are_served_one_after_the_other() -> None:
     world = World(accept)
     world.register()
     service = world.process(max_forget_fraction=0.999)
-    first, second = (
-        world.submit(*ids, request_id=ids[0]) for ids in (TRAIN[:10], (*TRAIN[10:], *REGISTER.included_ids))
-    )
+    first, second = (world.submit(*ids, request_id=ids[0]) for ids in (TRAIN[:10], (*TRAIN[10:], *MANY.included_ids)))
     world.drive(lambda: service)
 
     assert world.ticket(first).state is TicketState.SUCCEEDED
