@@ -5,17 +5,16 @@ from service.domain.manifest import Split
 from tests.memory_manifests import ROWS, MemoryManifestSource, Row
 
 COIN_KEY = bytes(range(32))
-CANARY_IDS = tuple(f"canary-{number:02d}" for number in range(16))
+CANARY_IDS = tuple(f"canary-{number:02d}" for number in range(48))
 REGISTER = CanaryRegister(key=COIN_KEY, sample_ids=CANARY_IDS)
-# Between the others, so that nobody can mistake the order of rows for a part.
-PLANTED_ROWS = (
-    *ROWS[:12],
-    *(
-        Row(sample_id=sample_id, split=Split.TRAIN if is_included(COIN_KEY, sample_id) else Split.CANARY)
-        for sample_id in CANARY_IDS
-    ),
-    *ROWS[12:],
+CANARY_ROWS = tuple(
+    Row(sample_id=sample_id, split=Split.TRAIN if is_included(COIN_KEY, sample_id) else Split.CANARY)
+    for sample_id in CANARY_IDS
 )
+# Between the others, so that nobody can mistake the order of rows for a part.
+PLANTED_ROWS = (*ROWS[:12], *CANARY_ROWS, *ROWS[12:])
+# After the others, so that those have the rows that they have without canaries.
+APPENDED_ROWS = (*ROWS, *CANARY_ROWS)
 
 
 def planted() -> MemoryManifestSource:

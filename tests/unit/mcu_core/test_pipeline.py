@@ -123,6 +123,21 @@ def test_another_point_is_another_model_of_the_same_pathway(problem: Problem, mc
     assert len(set(third.tried)) == 3
 
 
+def test_the_first_rung_measures_what_its_choice_needs_and_the_next_one_all_of_the_pathway(
+    problem: Problem, mcu: Outcome
+) -> None:
+    sparing = MCU.model_copy(update={"selection": tiny_selection().model_copy(update={"sweep": False})})
+    first = run(problem, sparing)
+    assert first.pathway_report is not None
+    assert (first.pathway_report.sweep, first.pathway_report.region) == ((), ())
+    second, with_sweep = run(problem, ANOTHER, first.as_previous()), run(problem, ANOTHER, mcu.as_previous())
+    assert second.pathway_report == with_sweep.pathway_report
+    assert second.tried == with_sweep.tried
+    kept = ANOTHER.model_copy(update={"selection": ANOTHER.selection.model_copy(update={"sweep": False})})
+    third = run(problem, kept, first.as_previous())
+    assert third.candidate.t in {point.t for point in first.pathway_report.evaluated}
+
+
 def test_another_point_works_with_a_stored_pathway(problem: Problem, mcu: Outcome) -> None:
     assert mcu.pathway is not None
     previous = mcu.as_previous()
