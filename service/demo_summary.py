@@ -13,7 +13,7 @@ def measurements_table(reports: list[AuditReport]) -> Table:
     title = "What the audit measured (accuracies, SVC-MIA and gaps in %)"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("model", no_wrap=True)
-    for name in ("D_f", "D_r", "D_t", "AUC φ", "canaries", "MIA (gap)", "gap", "s"):
+    for name in ("D_f", "D_r", "D_t", "AUC φ", "MIA (gap)", "gap", "s"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("gate", no_wrap=True)
     for report, row, verdict in _rows(reports):
@@ -24,7 +24,6 @@ def measurements_table(reports: list[AuditReport]) -> Table:
             f"{100 * row.retain_accuracy.value:.1f}",
             f"{100 * row.test_accuracy.value:.1f}",
             _auc(_primary(report, row.role)),
-            _auc(_canaries(report, row.role)),
             f"{100 * row.membership.nonmember_share:.1f} ({100 * row.membership.gap:.1f})",
             f"{50 * (row.forget_gap + row.retain_gap):.1f}",
             f"{row.seconds:.0f}" if row.seconds else "",
@@ -65,7 +64,11 @@ def explain(reports: list[AuditReport]) -> None:
 def _rows(reports: list[AuditReport]) -> list[tuple[AuditReport, ModelRow, str]]:
     """Return the original, what unlearning started from, and each candidate with its verdict."""
     rows = [(reports[0], row, "") for row in reports[0].evidence.models[:-1]]
-    return rows + [(report, report.evidence.models[-1], report.judgement.verdict.value) for report in reports]
+    return rows + [(report, report.evidence.models[-1], _short(report.judgement.verdict)) for report in reports]
+
+
+def _short(verdict: Verdict) -> str:
+    return "ACCEPT" if verdict.accepts else verdict.value
 
 
 def _primary(report: AuditReport, role: Role) -> Result | None:
@@ -80,13 +83,6 @@ def _primary(report: AuditReport, role: Role) -> Result | None:
         ),
         None,
     )
-
-
-def _canaries(report: AuditReport, role: Role) -> Result | None:
-    canaries = report.evidence.canaries
-    if canaries is None or role not in {Role.ORIGINAL, Role.CANDIDATE}:
-        return None
-    return canaries.original if role is Role.ORIGINAL else canaries.candidate
 
 
 def _auc(result: Result | None) -> str:

@@ -20,7 +20,7 @@ from mcu_core.parallel import joined, leave
 from mcu_core.report import AuditReport, Role
 from mcu_core.runtime import runtime_of
 from mcu_core.types import Outcome as CoreOutcome
-from mcu_core.types import Pathway, PreviousPathway, Problem, ProgressUpdate
+from mcu_core.types import Pathway, Phase, PreviousPathway, Problem, ProgressUpdate
 from service import resolution_file
 from service.domain.release import weights_key
 from service.domain.run import (
@@ -219,7 +219,7 @@ def _previous_pathway(order: WorkOrder, objects: ObjectStore, problem: Problem) 
         pathway=pathway,
         report=found.pathway,
         tried=tuple(path.chosen_t for path in paths if path is not None),
-        seconds=found.phase_seconds,
+        seconds={phase: spent for phase, spent in found.phase_seconds.items() if phase != Phase.AUDIT.value},
     )
 
 
