@@ -1,6 +1,6 @@
 """Objects as files in a directory, safe across threads, processes and crashes.
 
-Layout: a key is a symbolic link to `.blobs/<token>.<sha256>`. A link is made or replaced in one atomic step, and with
+Layout: a key is a symbolic link to `.blobs/<token>.<sha256>` with the ending of a page. A link is made or replaced in one atomic step, and with
 it bytes and digest change together: no crash leaves one without the other. A blob that is being written ends in
 `.partial` and is locked by its writer; what a killed writer left is swept when a store is opened.
 """
@@ -36,6 +36,8 @@ from service.errors import (
 from service.ports import StoredObject
 
 _PARTIAL = ".partial"
+_PAGES = frozenset({".html", ".json"})
+"""Endings by which a browser knows what it opens: it follows the link first."""
 _LINK = ".link"
 
 
@@ -161,7 +163,7 @@ class DirectoryObjectStore:
             raise DigestMismatchError(
                 f"object {key} is a file that this store has not written and has no digest of", key=key
             ) from error
-        return _Blob(path=self._blobs / target.name, sha256=target.suffix.removeprefix("."))
+        return _Blob(path=self._blobs / target.name, sha256=target.name.split(".")[1])
 
     def _open(self, key: str) -> tuple[BinaryIO, _Blob]:
         """Open an object's bytes: once open, they stay readable whatever happens to the key."""
@@ -220,7 +222,8 @@ class DirectoryObjectStore:
         """
         link = self._link(key)
         replaced = self._find(key)
-        blob = _Blob(path=staged.with_suffix(f".{digest}"), sha256=digest)
+        ending = link.suffix if link.suffix in _PAGES else ""
+        blob = _Blob(path=staged.with_suffix(f".{digest}{ending}"), sha256=digest)
         temporary = staged.with_suffix(_LINK)
         staged.rename(blob.path)
         try:

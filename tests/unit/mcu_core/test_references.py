@@ -23,7 +23,7 @@ from mcu_core.references import (
 )
 from mcu_core.runtime import Runtime
 from mcu_core.types import Problem
-from tests.cases import RECIPE, TRAIN, tiny_problem, tiny_runtime
+from tests.cases import RECIPE, TRAIN, pixels_of, tiny_problem, tiny_runtime
 
 CONFIG = ReferenceFamilyConfig(folds=3, recipe=RECIPE, seed=1)
 ROWS = torch.arange(TRAIN)
@@ -79,8 +79,9 @@ def test_too_few_subjects_for_the_folds_are_refused() -> None:
 def test_a_member_trained_with_given_folds_never_reads_its_own(runtime: Runtime, problem: Problem) -> None:
     folds = (ROWS % 7 == 0).long()
     config = CONFIG.model_copy(update={"folds": 2})
-    spoiled = tiny_runtime(ImageData(images=problem.data.images.clone(), labels=problem.data.labels))
-    spoiled.reader.data.images[: len(ROWS)][folds == 1] = 0
+    pixels = pixels_of(problem)
+    pixels[: len(ROWS)][folds == 1] = 0
+    spoiled = tiny_runtime(ImageData(images=pixels, labels=problem.data.labels))
     one, other = (train_reference(world, ROWS, config, 1, folds=folds) for world in (runtime, spoiled))
     assert all(torch.equal(one.params[name], other.params[name]) for name in one.params)
     family = assemble_family(ROWS, config, [one, other], folds=folds)

@@ -207,3 +207,12 @@ def test_a_place_that_is_no_directory_is_unavailable(tmp_path: Path) -> None:
 
     with pytest.raises(ObjectStoreUnavailableError):
         DirectoryObjectStore(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.json"])
+def test_a_page_keeps_its_ending_behind_the_link(name: str, tmp_path: Path) -> None:
+    store = DirectoryObjectStore(tmp_path)
+    store.create(f"reports/{name}", b"<!doctype html>")
+
+    assert (tmp_path / "reports" / name).resolve().suffix == Path(name).suffix
+    assert store.read(f"reports/{name}") == b"<!doctype html>"
