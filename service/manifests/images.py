@@ -86,7 +86,7 @@ def torchvision_source(name: str, root: Path, *, download: bool = False) -> Samp
     try:
         parts = {
             split: getattr(torchvision.datasets, name)(root=str(root), train=split is Split.TRAIN, download=download)
-            for split in Split
+            for split in (Split.TRAIN, Split.HELDOUT)
         }
     except (RuntimeError, OSError) as error:
         raise ManifestError(f"torchvision cannot read {name} in {root}; --download fetches it") from error

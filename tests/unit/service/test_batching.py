@@ -24,9 +24,9 @@ from tests.results import POLICY
 from tests.world import CANARIES_PER_RUN, World, plain_world, world_with_canaries
 
 
-def scheduled(*requests: tuple[str, ...]) -> tuple[World, list[Ticket]]:
+def scheduled(*requests: tuple[str, ...], make: Callable[..., World] = plain_world) -> tuple[World, list[Ticket]]:
     """Return a world with a scheduled ticket for each of these sets of ids."""
-    world = plain_world(accept)
+    world = make(accept)
     world.register(baseline_train_accuracy=0.9875)
     for number, sample_ids in enumerate(requests):
         world.submit(*sample_ids, request_id=f"{number}")
@@ -74,7 +74,7 @@ def test_run_and_tickets_are_saved_together_with_their_entries() -> None:
 
 
 def test_the_claimed_accuracy_is_that_of_the_registered_model_alone() -> None:
-    world, _ = scheduled(("train-03",))
+    world, _ = scheduled(("train-03",), make=World)
     world.drive()
     ticket = world.submit("train-05", request_id="second")
     world.drive()
@@ -117,9 +117,9 @@ def test_when_somebody_else_is_faster_no_run_is_opened_and_nothing_is_changed() 
 
 
 def test_what_is_forgotten_already_does_not_count_towards_a_batchs_limit() -> None:
-    world, _ = scheduled(TRAIN[:5])
+    world, _ = scheduled(TRAIN[:5], make=World)
     world.drive()
-    service = world.process(max_forget_fraction=0.1)  # two of twenty
+    service = world.process(max_forget_fraction=2.5 / model_of(world).manifest.train_rows)
     one = world.submit(*TRAIN[:5], TRAIN[5], request_id="one more")
     two = world.submit(*TRAIN[:5], TRAIN[6], request_id="another one")
     world.drive(lambda: service)

@@ -43,6 +43,14 @@ def world() -> World:
     return world
 
 
+@pytest.fixture
+def accepting() -> World:
+    """Return a world with canaries, in which a candidate can be accepted."""
+    world = World(accept)
+    world.register()
+    return world
+
+
 def submission(
     *sample_ids: str, lineage: str = LINEAGE, request_id: str = "request", regime: Regime = Regime.GDPR
 ) -> Submission:
@@ -107,11 +115,11 @@ def test_the_same_request_gets_the_same_ticket(world: World) -> None:
     assert len(world.store.tickets(TicketQuery())) == 1
 
 
-def test_the_same_request_gets_its_ticket_as_it_is_now_even_closed(world: World) -> None:
-    first = world.submit("train-07")
-    world.drive()
+def test_the_same_request_gets_its_ticket_as_it_is_now_even_closed(accepting: World) -> None:
+    first = accepting.submit("train-07")
+    accepting.drive()
 
-    again = world.submit("train-07")
+    again = accepting.submit("train-07")
     assert (again.ticket_id, again.state) == (first.ticket_id, TicketState.SUCCEEDED)
 
 
@@ -245,11 +253,11 @@ def test_a_preview_tells_what_would_come_of_it_and_stores_nothing(world: World) 
     require_nothing_stored(world)
 
 
-def test_a_preview_counts_what_is_forgotten_already(world: World) -> None:
-    world.submit("train-00", "train-01")
-    world.drive()
+def test_a_preview_counts_what_is_forgotten_already(accepting: World) -> None:
+    accepting.submit("train-00", "train-01")
+    accepting.drive()
 
-    preview = world.service.intake.preview_ticket(submission("train-01", "train-02"), tenant=TENANT)
+    preview = accepting.service.intake.preview_ticket(submission("train-01", "train-02"), tenant=TENANT)
     assert (preview.sample_count, preview.already_forgotten) == (2, 1)
 
 
@@ -300,12 +308,12 @@ def test_a_ticket_whose_run_has_started_is_not_cancelled(world: World) -> None:
     world.wait_for_jobs()
 
 
-def test_a_closed_ticket_is_not_cancelled(world: World) -> None:
-    ticket = world.submit("train-07")
-    world.drive()
+def test_a_closed_ticket_is_not_cancelled(accepting: World) -> None:
+    ticket = accepting.submit("train-07")
+    accepting.drive()
 
     with pytest.raises(TicketNotCancellableError, match="succeeded"):
-        cancel(world, ticket)
+        cancel(accepting, ticket)
 
 
 def test_a_ticket_whose_run_gave_up_is_cancelled() -> None:
@@ -390,15 +398,15 @@ def test_while_a_run_climbs_its_newest_audited_report_is_shown() -> None:
     assert b"REJECT" in intake.get_report(run.run_id, tenant=TENANT, suffix="html")
 
 
-def test_a_published_report_is_shown_as_it_was_published(world: World) -> None:
-    ticket = world.submit("train-07")
-    world.drive()
-    run_id, intake = world.run(ticket).run_id, world.service.intake
+def test_a_published_report_is_shown_as_it_was_published(accepting: World) -> None:
+    ticket = accepting.submit("train-07")
+    accepting.drive()
+    run_id, intake = accepting.run(ticket).run_id, accepting.service.intake
 
     suffixes: tuple[Literal["json", "html"], ...] = ("json", "html")
     for suffix in suffixes:
         shown = intake.get_report(run_id, tenant=TENANT, suffix=suffix)
-        assert shown == world.objects.read(f"reports/{LINEAGE}/{run_id}/report.{suffix}")
+        assert shown == accepting.objects.read(f"reports/{LINEAGE}/{run_id}/report.{suffix}")
     assert intake.report_location(run_id, suffix="html").endswith(f"{run_id}/report.html")
 
 
