@@ -89,7 +89,8 @@ def offer(case: AuditedCase, offered: Offered) -> Offer:
     """
     cell, problem = cell_of(case, offered), case.posed[0]
     usual = subsample(problem.retain, SelectionConfig().batchnorm_images, stream(case.world.seed, "batchnorm"))
-    laboratory, t, rows = case.bench.laboratory, None, usual
+    laboratory, t = case.bench.laboratory, None
+    rows: Tensor | None = usual
     match cell:
         case None:
             name, state = ModelName.GIVEN, reestimate_batchnorm(case.work.runtime, _nudged(case.original), usual)
