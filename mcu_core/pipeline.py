@@ -25,7 +25,13 @@ from mcu_core.config import (
     UnlearningConfig,
 )
 from mcu_core.connectivity.fit import Fit, choose_mask, fit_curve
-from mcu_core.connectivity.selection import Choice, choose_point, choose_untried
+from mcu_core.connectivity.selection import (
+    Choice,
+    choose_point,
+    choose_untried,
+    effective_region,
+    sweep_positions,
+)
 from mcu_core.connectivity.sweep import Sweep, selection_rows
 from mcu_core.errors import ConfigurationError
 from mcu_core.inference import accuracy, unseen_accuracy
@@ -229,11 +235,11 @@ def _report(choice: Choice, mask: TensorMask, fit: Fit, selection: SelectionConf
 
 
 def _another_point(work: _Work, selection: SelectionConfig, previous: PreviousPathway) -> Outcome:
-    report = previous.report
     with work.clock.phase(Phase.SELECT):
+        sweep = work.sweep(previous.pathway, selection)
+        report = _with_sweep(previous.report, sweep, selection)
         points = (*report.evaluated, *report.sweep)
         chosen = choose_untried(points, report.region, work.references, selection, tried=previous.tried)
-        sweep = work.sweep(previous.pathway, selection)
         candidate = Candidate(t=chosen.t, state=sweep.state_at(chosen.t))
         pre_unlearned = PreUnlearned(name=previous.pre_unlearning, state=sweep.state_at(1.0))
     seconds = dict(previous.seconds)
@@ -249,6 +255,14 @@ def _another_point(work: _Work, selection: SelectionConfig, previous: PreviousPa
         pathway_report=report.model_copy(update={"chosen_t": chosen.t, "policy": selection.policy.value}),
         tried=(*previous.tried, chosen.t),
     )
+
+
+def _with_sweep(report: PathwayReport, sweep: Sweep, selection: SelectionConfig) -> PathwayReport:
+    """Return a report whose pathway was measured all along, for the one who needs it: the rung below did without."""
+    if report.sweep or not selection.sweep:
+        return report
+    points = sweep.measure(sweep_positions(selection))
+    return report.model_copy(update={"sweep": points, "region": effective_region(points)})
 
 
 def _retrain(work: _Work, rung: RetrainRung) -> Outcome:

@@ -85,7 +85,7 @@ def _described(name: str, origin: str, path: Path, architecture: ArchitectureCon
     secret = path.with_name("canaries.secret.json")
     manifest = path.with_name("manifest.parquet")
     key = secrets.token_bytes(KEY_BYTES)
-    planted = plant_canaries(path, manifest, secret, count=CANARY_COUNT, mislabel=True, key=key)
+    planted = plant_canaries(path, manifest, secret, count=CANARY_COUNT, mislabel=False, key=key)
     path.unlink()
     is_train = pc.equal(table["split"], Split.TRAIN.value)
     train_ids = tuple(table.filter(is_train)["sample_id"].to_pylist())

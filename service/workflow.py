@@ -64,7 +64,6 @@ KEPT_AFTER_RUN = (
     "spec.json",
     "plan.json",
     "plan.dsse.json",
-    "scores.parquet",
     "report.json",
     "report.dsse.json",
     "outcome.json",
@@ -179,10 +178,9 @@ class Workflow:
             case JobState.ABSENT:
                 if run.retry_at is not None and run.retry_at > self.clock.now():
                     return run
-                if run.plan_digest is None:
-                    return self._plan(run)
-                self._dispatch(run)
-                return run
+                planned = run if run.plan_digest is not None else self._plan(run)
+                self._dispatch(planned)
+                return planned
             case JobState.RUNNING:
                 return run
             case JobState.ENDED | JobState.LOST:

@@ -8,17 +8,20 @@ from safetensors.numpy import save
 
 from mcu_core.config import McuRung
 from mcu_core.judging.decide import decide
-from mcu_core.report import AuditPlan, AuditReport, Deletion, Evidence, Facts, Role, Subjects
+from mcu_core.report import AuditPlan, AuditReport, Deletion, Evidence, Facts, Role, Signal, Subjects
+from mcu_core.report.evidence import CanaryEvidence
 from service.domain.run import EXIT_CODES, FailureKind, Outcome, WorkOrder
 from service.ports import ObjectStore
 from tests.evidence import an_evidence, some_facts
-from tests.results import CLEAR, a_canary_evidence, primary_tests
+from tests.results import CLEAR, a_canary_evidence, auc_result, primary_tests
 
 Attempt = Callable[[WorkOrder, ObjectStore], int]
 """Returns the job's exit code."""
 Audit = Callable[[AuditPlan, Facts], Evidence]
 """What the audit of an attempt finds, by its plan and facts."""
 SCORES = b"scores of an attempt"
+TELLING = 0.2
+"""Standard error of the logit of an AUC of some 400 canaries."""
 RUN_STARTS_AFTER = 1
 """Microseconds after its plan."""
 
@@ -47,13 +50,13 @@ def facts_of(order: WorkOrder) -> Facts:
 
 def no_trace(plan: AuditPlan, facts: Facts) -> Evidence:
     """Find a candidate that forgot."""
-    return an_evidence(plan, facts=facts)
+    return an_evidence(plan, facts=facts, canaries=_canaries(plan))
 
 
 def trace_left(plan: AuditPlan, facts: Facts) -> Evidence:
     """Find a candidate that still knows the deleted samples."""
     tests = primary_tests(0.85, auc_p=CLEAR, signal=plan.primary_signal, n=plan.forget_count)
-    return an_evidence(plan, facts=facts, primary=tests)
+    return an_evidence(plan, facts=facts, primary=tests, canaries=_canaries(plan))
 
 
 def nothing_to_see(plan: AuditPlan, facts: Facts) -> Evidence:
@@ -65,12 +68,23 @@ def nothing_to_see(plan: AuditPlan, facts: Facts) -> Evidence:
 
 def incomplete(plan: AuditPlan, facts: Facts) -> Evidence:
     """Find everything but the tails."""
-    return an_evidence(plan, facts=facts).model_copy(update={"primary": an_evidence(plan, facts=facts).primary[:1]})
+    found = no_trace(plan, facts)
+    return found.model_copy(update={"primary": found.primary[:1]})
 
 
 def unclear(plan: AuditPlan, facts: Facts) -> Evidence:
     """Find no trace, but accuracy on kept samples that a person must look at: one of D_f stands out."""
-    return an_evidence(plan, facts=facts, smallest_individual_p=1e-4)
+    return an_evidence(plan, facts=facts, canaries=_canaries(plan), smallest_individual_p=1e-4)
+
+
+def _canaries(plan: AuditPlan) -> CanaryEvidence | None:
+    """Return canaries that tell as much as many would: the worlds of tests have a handful."""
+    if plan.canaries is None:
+        return None
+    found = a_canary_evidence(original_p=CLEAR, plan=plan.canaries)
+    n, m = plan.canaries.included, plan.canaries.excluded
+    forgotten = auc_result(0.5, name="canary", signal=Signal.PHI, n=n, m=m, standard_error=TELLING)
+    return found.model_copy(update={"candidate": forgotten})
 
 
 def report_of(order: WorkOrder, audit: Audit = no_trace) -> AuditReport:

@@ -59,6 +59,7 @@ class Scene:
     samples_per_subject: int = 1
     """Consecutive samples of a group that are copies with one person's difficulty and noise."""
     classes: int = 10
+    """At least 2: with one, φ is infinite."""
     seed: int = 0
 
 

@@ -25,19 +25,19 @@ from mcu_core.experiments.cells import (
 )
 from mcu_core.experiments.paper import Study
 from mcu_core.experiments.setup import Samples, World
+from mcu_core.images import ImageData
 from mcu_core.report import AucEstimate, Environment, Interval, MembershipAttack, PathPoint, TailTest
-from tests.cases import TINY, tiny_data
+from tests.cases import HELD_OUT, TINY, TRAIN, tiny_data
 
 OFFICIAL_TRAIN = 160
 ENVIRONMENT = Environment(versions={"torch": "2"}, device="cpu", processor="abacus", threads=1, precision="float32")
 
 
 def tiny_samples() -> Samples:
-    """Return the tiny images with official splits."""
-    data = tiny_data()
-    return Samples(
-        data=data, train=torch.arange(OFFICIAL_TRAIN), heldout=torch.arange(OFFICIAL_TRAIN, len(data.labels))
-    )
+    """Return the tiny images but C_cal, which a study has not, with official splits."""
+    whole, count = tiny_data(), TRAIN + HELD_OUT
+    data = ImageData(images=whole.images[:count], labels=whole.labels[:count])
+    return Samples(data=data, train=torch.arange(OFFICIAL_TRAIN), heldout=torch.arange(OFFICIAL_TRAIN, count))
 
 
 def tiny_study(seeds: tuple[int, ...] = (0,)) -> Study:

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from mcu_core.report import AuditReport
-from service import report_html, resolution_file
+from service import report_page, resolution_file
 from service.adapters.memory import FrozenClock, InProcessJobRunner, MemoryObjectStore, MemorySigner
 from service.adapters.memory_store import MemoryStore
 from service.adapters.weights_header import check_weights
@@ -22,10 +22,12 @@ from service.domain.deadline import Regime
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.release import Release, pointer_key
+from service.domain.resolution import Resolution
 from service.domain.run import FailureKind, RunPhase, UnlearningRun, WorkOrder, resolution_key
 from service.domain.submission import Registration, Submission
 from service.domain.ticket import Ticket, TicketState
 from service.intake import Intake
+from service.planning import Planner
 from service.ports import DecodedPixels, JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
@@ -34,7 +36,7 @@ from service.references import ReferenceRegister
 from service.registration import Registry
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept
-from tests.canaries import REGISTER, planted
+from tests.canaries import APPENDED_ROWS, MANY, REGISTER, planted
 from tests.memory_manifests import MemoryManifestSource
 from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
 from tests.results import POLICY
@@ -104,6 +106,14 @@ def world_with_canaries(*attempts: Attempt, **ports: Any) -> "World":
     return world
 
 
+def plain_world(*attempts: Attempt, **ports: Any) -> "World":
+    """Return a world whose manifest holds `memory_manifests.ROWS` and no canaries, in which little can be accepted."""
+    manifests = ports.pop("manifests", None) or MemoryManifestSource()
+    world = World(*attempts, manifests=manifests, **ports)
+    world.registration = replace(world.registration, manifest_digest=MemoryManifestSource().digest, canaries=None)
+    return world
+
+
 class World:
     """What outlives a process: store, objects, jobs, time; and what the jobs do."""
 
@@ -117,7 +127,7 @@ class World:
         """Begin with nothing but weights and a manifest; job number n does what attempt n says, the last ones too."""
         self.store = MemoryStore() if store is None else store
         self.objects = MemoryObjectStore() if objects is None else objects
-        self.manifests = MemoryManifestSource() if manifests is None else manifests
+        self.manifests = MemoryManifestSource(APPENDED_ROWS) if manifests is None else manifests
         self.clock = FrozenClock(NOW)
         self.observed = Observed()
         self.pixels = Erased()
@@ -129,10 +139,11 @@ class World:
             lineage=LINEAGE,
             request_id="register",
             architecture=ARCHITECTURE,
-            manifest_digest=MemoryManifestSource().digest,
+            manifest_digest=MemoryManifestSource(APPENDED_ROWS).digest,
             weights_digest=weights.sha256,
             recipe=RECIPE,
             baseline_train_accuracy=None,
+            canaries=MANY,
         )
         self.service = self.process()
 
@@ -158,7 +169,7 @@ class World:
             key=KEY,
             registry=registry,
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
-            render=report_html.render,
+            render=report_page.render,
         )
         workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)
         reconciler = Reconciler(workflow=workflow, interval_seconds=0.01)
@@ -167,8 +178,8 @@ class World:
     def _workflow(
         self, store: Store, objects: ObjectStore, runner: JobRunner, pixels: DecodedPixels, max_forget_fraction: float
     ) -> Workflow:
-        def forget_rows(run: UnlearningRun) -> tuple[int, ...]:
-            return resolution_file.decode(objects.read(resolution_key(run.run_id))).unlearned
+        def resolution(run: UnlearningRun) -> Resolution:
+            return resolution_file.decode(objects.read(resolution_key(run.run_id)))
 
         references = ReferenceRegister(
             store=store, objects=objects, clock=self.clock, purge_after=PURGE_AFTER, actor="controller"
@@ -191,8 +202,23 @@ class World:
                 canaries_per_run=CANARIES_PER_RUN,
                 actor="controller",
             ),
+            planner=Planner(
+                store=store,
+                objects=objects,
+                manifests=self.manifests,
+                clock=self.clock,
+                key=KEY,
+                signer=SIGNER,
+                references=references,
+                forget_rows=lambda run: resolution(run).forget,
+            ),
             publisher=Publisher(
-                store=store, objects=objects, clock=self.clock, render=report_html.render, forget_rows=forget_rows
+                store=store,
+                objects=objects,
+                clock=self.clock,
+                render=report_page.render,
+                forget_rows=lambda run: resolution(run).unlearned,
+                signer=SIGNER,
             ),
             references=references,
             observer=self.observed,

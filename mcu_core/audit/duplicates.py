@@ -104,7 +104,10 @@ def _nearest(data: Images, rows: Tensor, among: Tensor, *, batch: int) -> NDArra
         for places in [(labels == label).nonzero().squeeze(1)]
     }
     for label, query in queries.items():
-        for chunk in torch.split(among[data.labels[among] == label], batch):
+        mates = among[data.labels[among] == label]
+        if not len(mates):  # a class that goes entirely
+            continue
+        for chunk in torch.split(mates, batch):
             similarity = query.thumbnails @ _thumbnails(data.pixels(chunk)).T
             best[query.places] = torch.maximum(best[query.places], similarity.amax(dim=1))
     nearest: NDArray[np.float64] = best.double().numpy()

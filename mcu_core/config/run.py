@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from mcu_core.config.base import PositiveFraction, Precision, Setting
 from mcu_core.config.methods import AlignConfig, MethodConfig, NegGradPlusConfig, RetrainConfig
 from mcu_core.config.objectives import AdaptiveBetaConfig, AscentConfig, ReferenceConfig
-from mcu_core.config.pathway import Criterion, CurveConfig, PointPolicy, SelectionConfig
+from mcu_core.config.pathway import Criterion, CurveConfig, MaskConfig, MaskMode, PointPolicy, SelectionConfig
 
 
 class GivenConfig(Setting):
@@ -31,7 +31,10 @@ class McuRung(Setting):
 
 
 class AnotherPointRung(Setting):
-    """Another point of the pathway that the McuRung below it has found; nothing is trained."""
+    """Another point of the pathway that the McuRung below it has found; nothing is trained.
+
+    Where that rung measured no more than it needed for its own choice, the pathway is measured along all of t here.
+    """
 
     kind: Literal["another_point"] = "another_point"
     selection: SelectionConfig = SelectionConfig(policy=PointPolicy.PRIVACY_FIRST)
@@ -117,16 +120,17 @@ CEILING = 10.0
 def recommended_rung() -> McuRung:
     """Return MCU_beta with the settings that the ablation shows to be better than the paper's.
 
-    Beta by running accuracies of about ten batches, where a batch's own 13 to 23 forget rows are noise; four points
-    over three quarters of the pathway in place of its last quarter, which costs less where the optimum lies further
-    left; the point that keeps accuracy on unseen samples as well; a ceiling for both ascents, without which they run
-    away when a class goes entirely.
+    Every tensor may bend, on networks of any size: with few of them the pathway loses what it is for. Beta by running
+    accuracies of about ten batches, where a batch's own 13 to 23 forget rows are noise; four points over three quarters
+    of the pathway in place of its last quarter, which costs less where the optimum lies further left; the point that
+    keeps accuracy on unseen samples as well; no sweep, which only the rung above needs and measures itself; a ceiling
+    for both ascents, without which they run away when a class goes entirely.
     """
     beta = AdaptiveBetaConfig(smoothing=0.9)
     return McuRung(
         pre_unlearning=NegGradPlusConfig(ceiling=CEILING),
-        curve=CurveConfig(objective=AscentConfig(beta=beta, ceiling=CEILING)),
-        selection=SelectionConfig(criterion=Criterion.ACCURACY_AND_UTILITY, window_start=0.25),
+        curve=CurveConfig(mask=MaskConfig(mode=MaskMode.FULL), objective=AscentConfig(beta=beta, ceiling=CEILING)),
+        selection=SelectionConfig(criterion=Criterion.ACCURACY_AND_UTILITY, window_start=0.25, sweep=False),
     )
 
 

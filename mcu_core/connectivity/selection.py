@@ -50,10 +50,10 @@ def choose_point(measure: Measure, references: References, config: SelectionConf
 
     Source: arXiv 2505.10859, section 2.5, and `align_in_window` for the deviation.
     """
-    sweep_positions = np.linspace(0.0, 1.0, config.sweep_points).tolist() if config.sweep else []
+    whole = sweep_positions(config) if config.sweep else []
     window_positions = np.linspace(config.window_start, 1.0, config.points).tolist()
-    measured = measure([*sweep_positions, *window_positions])  # at once: every image is read once
-    sweep, window = measured[: len(sweep_positions)], measured[len(sweep_positions) :]
+    measured = measure([*whole, *window_positions])  # at once: every image is read once
+    sweep, window = measured[: len(whole)], measured[len(whole) :]
     evaluated = align_in_window(measure, window, references, config)
     region = effective_region(sweep) if sweep else ()
     if config.policy is PointPolicy.BALANCED:
@@ -61,6 +61,12 @@ def choose_point(measure: Measure, references: References, config: SelectionConf
     else:
         chosen = choose_untried((*evaluated, *sweep), region, references, config, tried=())
     return Choice(t=chosen.t, sweep=sweep, evaluated=evaluated, region=region)
+
+
+def sweep_positions(config: SelectionConfig) -> list[float]:
+    """Return the t at which a sweep measures the pathway: equally spaced, both ends among them."""
+    positions: list[float] = np.linspace(0.0, 1.0, config.sweep_points).tolist()
+    return positions
 
 
 def align_in_window(

@@ -8,7 +8,16 @@ from mcu_core.config import SelectionConfig
 from mcu_core.experiments.ablation import ablation_rows
 from mcu_core.experiments.cells import Cell, cell_digest
 from mcu_core.experiments.figures import draw_figure
-from mcu_core.experiments.forgetting import AUDITORS, audited_cells, family, forgetting_rows
+from mcu_core.experiments.forgetting import (
+    AUDITORS,
+    FamilyCost,
+    audited_cells,
+    family,
+    family_cost,
+    forgetting_rows,
+    teacher_cells,
+)
+from mcu_core.experiments.forgetting_ablation import forgetting_ablation_rows
 from mcu_core.experiments.markdown import audit_table, divergences, paper_table, pathway_notes, reduction_table
 from mcu_core.experiments.metrics import RETAIN_IMAGES, TAIL_FORGET, TAIL_NONMEMBERS
 from mcu_core.experiments.panels import Figure, figure_cells, figure_markdown, figure_numbers
@@ -26,6 +35,7 @@ class Artefact(StrEnum):
     TABLE3 = "table3"
     ABLATION = "ablation"
     FORGETTING = "forgetting"
+    FORGETTING_ABLATION = "forgetting-ablation"
     RIVALS = "rivals"
     FIGURE2 = "figure2"
     FIGURE3 = "figure3"
@@ -37,9 +47,10 @@ class Artefact(StrEnum):
     FIGURE9 = "figure9"
 
 
+_AUDITED = (Artefact.FORGETTING, Artefact.FORGETTING_ABLATION)
 _TABLES = (
     *(Artefact.TABLE1, Artefact.TABLE2, Artefact.TABLE3),
-    *(Artefact.ABLATION, Artefact.FORGETTING, Artefact.RIVALS),
+    *(Artefact.ABLATION, Artefact.RIVALS, *_AUDITED),
 )
 _TITLES = {
     Artefact.TABLE1: "Table 1: six pre-unlearning methods with and without MCU_β, random deletion",
@@ -47,6 +58,7 @@ _TITLES = {
     Artefact.TABLE3: "Table 3: class-wise deletion",
     Artefact.ABLATION: "Ablation: what each setting of MCU_β is worth, random deletion",
     Artefact.FORGETTING: "Forgetting that an audit accepts",
+    Artefact.FORGETTING_ABLATION: "Ablation: what each setting of the bounded objectives is worth",
     Artefact.RIVALS: "Rivals from other papers beside NegGrad+ and its pathway, random deletion",
 }
 _SHARED = " These are the same in every seed: ± is over trainings, not over what is forgotten."
@@ -78,6 +90,11 @@ def is_table(artefact: Artefact) -> bool:
     return artefact in _TABLES
 
 
+def is_audited(artefact: Artefact) -> bool:
+    """Return whether its models are audited with references of their own, and whatever is named may be forgotten."""
+    return artefact in _AUDITED
+
+
 def cells_of(artefact: Artefact, study: Study) -> tuple[Cell, ...]:
     """Return the cells whose records an artefact is made of, one seed after the other.
 
@@ -88,7 +105,7 @@ def cells_of(artefact: Artefact, study: Study) -> tuple[Cell, ...]:
         return figure_cells(Figure(artefact.value), study)
     rows = _rows(artefact, study)
     cells = tuple(row.cells[index] for index in range(len(study.seeds)) for row in rows)
-    return cells + audited_cells(study, cells) if artefact is Artefact.FORGETTING else cells
+    return cells + audited_cells(study, cells) + teacher_cells(study) if is_audited(artefact) else cells
 
 
 def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
@@ -102,10 +119,10 @@ def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
         figure = Figure(artefact.value)
         numbers = figure_numbers(figure, study, records)
         markdown = f"# {numbers.title}\n\n{figure_markdown(numbers)}\n{_provenance(study, records)}"
-        data = {**common, "figure": numbers.model_dump(mode="json")}
-        return Rendered(data=data, markdown=markdown, images=draw_figure(numbers))
+        drawn = {**common, "figure": numbers.model_dump(mode="json")}
+        return Rendered(data=drawn, markdown=markdown, images=draw_figure(numbers))
     rows = _rows(artefact, study)
-    auditors = family(study, AUDITORS) if artefact is Artefact.FORGETTING else None
+    auditors = family(study, AUDITORS) if is_audited(artefact) else None
     digests = {cell: cell_digest(cell) for row in rows for cell in row.cells}
     found = summarise(rows, records, digests, auditors=auditors)
     parts = [f"# {_TITLES[artefact]}\n", paper_table(found), "Beyond the paper:\n", audit_table(found)]
@@ -116,9 +133,11 @@ def render(artefact: Artefact, study: Study, records: Records) -> Rendered:
         parts.append(reasons + "\n")
     if artefact is Artefact.TABLE3:
         parts.append(_class_forgotten(study.whole_class) + "\n")
-    if artefact is Artefact.FORGETTING:
-        parts.append(_forgotten(study))
-    data = {**common, "rows": [row.model_dump(mode="json") for row in found]}
+    data: dict[str, Any] = {**common, "rows": [row.model_dump(mode="json") for row in found]}
+    if is_audited(artefact):
+        cost = family_cost(study, records)
+        parts.append(_forgotten(study, cost))
+        data["one_family"] = None if cost is None else cost.model_dump(mode="json")
     return Rendered(data=data, markdown="\n".join([*parts, _READING + "\n", _provenance(study, records)]), images={})
 
 
@@ -128,7 +147,7 @@ def environments(records: Records) -> list[dict[str, Any]]:
     return [environment.model_dump(mode="json") for _, environment in sorted(found.items())]
 
 
-def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
+def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:  # noqa: PLR0911 - one case a table
     match artefact:
         case Artefact.TABLE1:
             return table_rows(study, study.random, per_method=True)
@@ -140,18 +159,26 @@ def _rows(artefact: Artefact, study: Study) -> tuple[Row, ...]:
             return ablation_rows(study)
         case Artefact.FORGETTING:
             return forgetting_rows(study)
+        case Artefact.FORGETTING_ABLATION:
+            return forgetting_ablation_rows(study)
         case Artefact.RIVALS:
             return rival_rows(study)
         case _:
             raise RuntimeError(f"{artefact} is no table")
 
 
-def _forgotten(study: Study) -> str:
+def _forgotten(study: Study, cost: FamilyCost | None) -> str:
     shared = study.hardest or study.label is not None
+    one = ""
+    if cost is not None:
+        one = (
+            f" One family of references: {cost.epochs_by_cpu.mean:.1f} epochs (CPU) / "
+            f"{cost.epochs_by_images.mean:.1f} (images)."
+        )
     return (
         f"{_what(study)}{_SHARED if shared else ''} Calibrated: φ minus the φ of a model that never saw the sample; "
         f"the references that audit ({study.folds} folds, of the same training set for all seeds) are not those that "
-        "teach. Training references is amortised over tickets and on no row's account.\n"
+        f"teach. Training references is amortised over tickets and on no row's account.{one}\n"
     )
 
 

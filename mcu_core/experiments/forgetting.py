@@ -18,13 +18,18 @@ from mcu_core.experiments.cells import (
     AuditedCell,
     Cell,
     PathwayCell,
+    ReferenceCell,
     RetrainedCell,
     UnlearnedCell,
     UntouchedCell,
+    add_costs,
+    members,
 )
+from mcu_core.experiments.cost import epochs_by_cpu, epochs_by_images
 from mcu_core.experiments.paper import Study, neggrad_plus
 from mcu_core.experiments.setup import Deletion, HardestCount, RandomCount, World
-from mcu_core.experiments.tables import ADAPTIVE, Row, truth_rows, unlearned_row
+from mcu_core.experiments.tables import ADAPTIVE, Records, Row, Summary, summary, truth_rows, unlearned_row
+from mcu_core.report import Part
 
 TEACHERS, AUDITORS, JUDGES = 101, 202, 303
 """Seeds of the families: one teaches, one audits, one says what is hard."""
@@ -33,6 +38,13 @@ FORGET_SHARE = 0.5
 """Of D_f in the rows of a batch: seen four to five times while half of D_r is seen once."""
 RETAIN_SHARE, CURVE_RETAIN_SHARE = 0.5, 0.2
 """Of D_r in an epoch. Two epochs without a curve cost two of retraining, one of the curve .4, the choice of t .6."""
+
+
+class FamilyCost(Part):
+    """A family of references in epochs of retraining, over the seeds' retrainings."""
+
+    epochs_by_cpu: Summary
+    epochs_by_images: Summary
 
 
 def family(study: Study, seed: int) -> ReferenceFamilyConfig:
@@ -100,6 +112,29 @@ def forgetting_rows(study: Study) -> tuple[Row, ...]:
             Row(name=f"MCU {name}", cells=pathways, rests_on=f"Align {name}"),
         ]
     return tuple(rows)
+
+
+def teacher_cells(study: Study) -> tuple[ReferenceCell, ...]:
+    """Return the cells of the family that teaches."""
+    return members(worlds(study)[0], family(study, TEACHERS))
+
+
+def family_cost(study: Study, records: Records) -> FamilyCost | None:
+    """Return what one family of references takes; `None` where no retraining tells what an epoch takes.
+
+    Args:
+        study: whose teachers are counted; a family that audits or says what is hard takes as much.
+        records: of these, and of the retrained model of every seed.
+    """
+    cost = add_costs(tuple(records[cell].cost for cell in teacher_cells(study)))
+    deletion = deletion_of_study(study)
+    retrained = [records[RetrainedCell(world=world, deletion=deletion)] for world in worlds(study)]
+    known = [(truth.cost, truth.epochs) for truth in retrained if truth.metrics is not None and truth.epochs]
+    by_cpu = summary([epochs_by_cpu(cost, spent, epochs) for spent, epochs in known])
+    by_images = summary([epochs_by_images(cost, spent.trained // epochs) for spent, epochs in known])
+    if by_cpu is None or by_images is None:
+        return None
+    return FamilyCost(epochs_by_cpu=by_cpu, epochs_by_images=by_images)
 
 
 def audited_cells(study: Study, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

@@ -6,10 +6,25 @@ cell that is still missing needs it.
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import assert_never
 
 from pydantic import ValidationError
 
-from mcu_core.experiments.cells import FORMAT, Cell, CellRecord, cell_digest
+from mcu_core.experiments.cells import (
+    FORMAT,
+    AuditedCell,
+    Cell,
+    CellRecord,
+    OriginalCell,
+    PathwayCell,
+    ReferenceCell,
+    RetrainedCell,
+    SweepCell,
+    UnlearnedCell,
+    UntouchedCell,
+    cell_digest,
+)
+from mcu_core.types import Phase
 from mcu_core.whole_files import locked, write_whole
 
 
@@ -21,7 +36,7 @@ class CellStore:
         self._weights = folder / "weights"
 
     def read(self, cell: Cell) -> CellRecord | None:
-        """Return a cell's record; `None` where there is none, or one of other settings, format or code.
+        """Return a cell's record; `None` where there is none, an incomplete one, or one of other settings or format.
 
         The digest leaves defaults out, so the record's own settings, which hold all of them, are compared as well.
         """
@@ -30,7 +45,8 @@ class CellStore:
             record = CellRecord.model_validate_json(path.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
-        return record if record.format == FORMAT and record.cell == cell else None
+        is_usable = record.format == FORMAT and record.cell == cell and is_complete(record)
+        return record if is_usable else None
 
     def write(self, record: CellRecord) -> None:
         """Keep a record in place of an older one."""
@@ -64,3 +80,30 @@ class CellStore:
 
     def _weights_path(self, cell: Cell) -> Path:
         return self._weights / f"{cell_digest(cell)}.safetensors"
+
+
+def is_complete(record: CellRecord) -> bool:  # noqa: PLR0911 - one case a kind
+    """Return whether a record holds all that tables and figures read of a cell of its kind, or why there is nothing."""
+    if record.diverged is not None:
+        return True
+    match record.cell:
+        case OriginalCell():
+            return record.train_accuracy is not None and record.epochs is not None
+        case UntouchedCell():
+            return record.metrics is not None
+        case RetrainedCell():  # what every cost is counted in
+            spent = record.cost
+            return record.metrics is not None and bool(record.epochs and spent.cpu_seconds and spent.trained)
+        case ReferenceCell():
+            return Phase.RETRAIN.value in record.costs
+        case UnlearnedCell():
+            return record.metrics is not None and Phase.PRE_UNLEARN.value in record.costs
+        case PathwayCell():
+            is_found = record.metrics is not None and record.chosen is not None
+            return is_found and Phase.CURVE.value in record.costs
+        case AuditedCell():
+            return record.calibrated is not None
+        case SweepCell():
+            return record.sweep is not None
+        case _:
+            assert_never(record.cell)

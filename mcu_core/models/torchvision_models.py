@@ -9,13 +9,13 @@ from mcu_core.config import ArchitectureConfig
 from mcu_core.errors import ArchitectureError
 
 _TWO_OUTPUTS = frozenset({"googlenet", "inception_v3"})
-"""In train mode they return auxiliary outputs as well, which no loss of ours reads."""
+"""With their auxiliary heads they return in train mode what no loss of ours reads: they are built without them."""
 
 
 def available() -> tuple[str, ...]:
     """Return the names of the classifiers that can be built."""
     zoo = _zoo()
-    return tuple(name for name in zoo.list_models(module=zoo) if name not in _TWO_OUTPUTS)
+    return tuple(zoo.list_models(module=zoo))
 
 
 def build_torchvision(name: str, architecture: ArchitectureConfig) -> nn.Module:
@@ -44,7 +44,9 @@ def build_torchvision(name: str, architecture: ArchitectureConfig) -> nn.Module:
             name, weights=None, num_classes=architecture.classes, image_size=architecture.image_size
         )
         return module
-    classifier: nn.Module = _zoo().get_model(name, weights=None, num_classes=architecture.classes)
+    # Left out, `init_weights` is a warning that it will change.
+    single = {"aux_logits": False, "init_weights": True} if name in _TWO_OUTPUTS else {}
+    classifier: nn.Module = _zoo().get_model(name, weights=None, num_classes=architecture.classes, **single)
     return classifier
 
 

@@ -31,7 +31,7 @@ def uniforms(repeats: int, count: int, *, seed: int, purpose: str) -> Iterator[F
     """Yield `repeats` times `count` numbers in [0, 1), multiples of 2⁻⁵³; see `permutation`."""
     generator = _generator(seed, purpose)
     for _ in range(repeats):
-        yield (generator.random_raw(count) >> np.uint64(11)) * 2.0**-53
+        yield (generator.random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _generator(seed: int, purpose: str) -> np.random.PCG64:

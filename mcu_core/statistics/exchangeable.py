@@ -35,7 +35,8 @@ def exchangeability(
         second_labels: int64 `[m]`.
 
     Returns:
-        The test by the asymptotic distribution; `None` where no class is in both groups.
+        The test by the asymptotic distribution, p = 1 for one score against one; `None` where no class is in both
+        groups.
 
     Source: Smirnov (1948), Annals of Mathematical Statistics 19:279. Deviation: ranks by class, which make p, if
         anything, too large: the shares of each class then contribute no variance.
@@ -49,10 +50,10 @@ def exchangeability(
     if not used.any():
         return None
     of_first, of_second = ranks[used & is_first], ranks[used & ~is_first]
-    result = stats.ks_2samp(of_first, of_second, method="asymp")
+    result = stats.ks_2samp(of_first, of_second, method="asymp") if len(of_first) * len(of_second) > 1 else None
     return Exchangeability(
-        statistic=float(result.statistic),
-        p_value=float(result.pvalue),
+        statistic=float(result.statistic) if result else float(of_first[0] != of_second[0]),
+        p_value=float(result.pvalue) if result else 1.0,
         first_count=len(of_first),
         second_count=len(of_second),
     )

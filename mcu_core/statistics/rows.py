@@ -45,8 +45,9 @@ def rows_of(table: ScoreTable, plan: AuditPlan) -> Rows:
     """Choose the rows of the primary comparison and of the SVC.
 
     Raises:
-        DataError: a group or a model is missing, or C_eval lacks a class of D_f.
+        DataError: a group or a model is missing, a score is not finite, or C_eval lacks a class of D_f.
     """
+    table.require_finite()
     lacking = [group.value for group in NEEDED_GROUPS if not len(table.rows(group))]
     lacking += [role.value for role in NEEDED_ROLES if role not in table.models]
     if lacking:

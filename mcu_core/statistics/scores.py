@@ -73,6 +73,19 @@ class ScoreTable:
         """Return the positions of a group's samples, ascending; empty where it has none."""
         return np.flatnonzero(self.group == group.value)
 
+    def require_finite(self) -> None:
+        """Raise where a score is NaN or infinite.
+
+        Raises:
+            DataError: one is; no number of the report could be trusted.
+        """
+        scored: list[ModelScores | ReferenceScores] = list(self.models.values())
+        if self.references is not None:
+            scored.append(self.references)
+        columns = [self.blind, *(getattr(scores, field.name) for scores in scored for field in fields(scores))]
+        if not all(np.isfinite(column).all() for column in columns):
+            raise DataError("scores must be finite: a model answered with NaN or infinity")
+
 
 def to_parquet(table: ScoreTable) -> bytes:
     """Return the table as one Parquet file with the facts in its metadata; equal tables give equal bytes."""
@@ -117,9 +130,7 @@ def from_parquet(content: bytes) -> ScoreTable:
         )
     except (pa.ArrowException, ValidationError, KeyError, ValueError, OSError) as error:
         raise DataError(f"these are no scores of an audit: {type(error).__name__}") from error
-    for column in columns.values():
-        if column.dtype.kind == "f" and not np.isfinite(column).all():
-            raise DataError("scores must be finite: a model answered with NaN or infinity")
+    table.require_finite()
     return table
 
 

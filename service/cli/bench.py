@@ -45,8 +45,8 @@ def bench(
     artefact: Annotated[
         str,
         typer.Argument(
-            help="`table1`, `table2` (random), `table3` (class-wise), `figure2` to `figure9`, `ablation`, `rivals`, or "
-            "`forgetting`."
+            help="`table1`, `table2` (random), `table3` (class-wise), `figure2` to `figure9`, `ablation`, `rivals`, "
+            "`forgetting`, or `forgetting-ablation`."
         ),
     ],
     data: Annotated[

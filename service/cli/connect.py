@@ -1,15 +1,13 @@
 """Commands of the connectivity study: connect two models, or run one of its four conditions."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mcu_core.config import (
@@ -23,14 +21,15 @@ from mcu_core.config import (
 from mcu_core.connection.conditions import Condition
 from mcu_core.connection.report import Connection
 from service.cli.bench import MANIFEST_SUFFIX
-from service.cli.output import Json, console, err_console, print_json, told_errors, told_interruption, told_missing
+from service.cli.output import Json, console, print_json, told_errors, told_interruption, told_missing
+from service.cli.phase_bars import phase_bars
 from service.cli.tickets import read_ids
 from service.demo_data import DEBIAN_FOLDER
 from service.errors import FieldViolation, InvalidRequestError
 from service.manifests.build import build_manifest
 from service.manifests.images import idx_source
 from service.manifests.plan import BuildOptions
-from service.worker.results import NamedSetting, result_name
+from service.worker.results import MOST_NAME_BYTES, NamedSetting, require_writable, result_name
 
 if TYPE_CHECKING:
     from service.worker.research import ResearchData
@@ -49,6 +48,8 @@ CurveEpochs = Annotated[int, typer.Option(min=1, max=MOST_EPOCHS, help="Epochs o
 Beta = Annotated[float, typer.Option(min=0.0, help="Weight of the ascent on D_f in what the curve is trained on.")]
 Points = Annotated[int, typer.Option(min=3, help="Points measured on each path, both ends included.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**53 - 2, help="Of everything random.")]
+Store = Annotated[Path, typer.Option(help="Folder of finished models: an interrupted study goes on.")]
+DEFAULT_STORE = Path("unlearn-models")
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; without it, the idle cores.")]
 
 
@@ -70,8 +71,10 @@ def connect(
     ] = None,
     std: Annotated[list[float] | None, typer.Option(help="Normalisation, per channel; repeatable.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the files that are written [default: the models' names and what is unusual].")
+        str | None,
+        typer.Option(help="Of the files that are written [default: the models', a digest, and what is unusual]."),
     ] = None,
+    store: Store = DEFAULT_STORE,
     out: Out = RESULTS,
     curve_epochs: CurveEpochs = DEFAULT_CONFIG.train.epochs,
     beta: Beta = DEFAULT_CONFIG.beta,
@@ -84,25 +87,31 @@ def connect(
 
     UA, RA, TA, MIA and losses at each point, barriers and fluctuation, and how alike the models work. The manifest's
     training split is what the models were trained on. Classes, size, mean and deviation of its images are measured; for
-    models that were trained with others give all four.
+    models that were trained with others give all four. The trained curve is kept: interrupt the command when you like,
+    and run it again to go on.
 
         unlearn connect a.safetensors b.safetensors --manifest photos.parquet --forget ids.txt
         --architecture preresnet20
     """
-    with told_errors(as_json=as_json):
-        if name is not None and Path(name).name != name:
-            raise InvalidRequestError(
-                FieldViolation(field="--name", description="is a name without folders: see --out")
-            )
+    with told_errors(as_json=as_json), told_interruption():
+        _require_name(name)
         with told_missing("connect"):  # torch is loaded here and nowhere else
-            from service.worker.connection import StudyData, connect_files, write_connection  # noqa: PLC0415
+            from service.worker.connection import write_connection  # noqa: PLC0415
+            from service.worker.connection_files import StudyData, connect_files, connection_digest  # noqa: PLC0415
+            from service.worker.model_store import ModelStore  # noqa: PLC0415
         network = _network(architecture, classes, image_size, mean, std)
         data = StudyData(manifest=manifest, network=network, forget=tuple(read_ids(forget)))
         config = _config(curve_epochs, beta, points)
-        with _bar() as told:
-            connection = connect_files(first, second, data, config, seed=seed, told=told, threads=threads)
+        require_writable(out)
+        with phase_bars() as told:
+            connection = connect_files(
+                first, second, data, config, ModelStore(folder=store), seed=seed, told=told, threads=threads
+            )
         usual = result_name(
-            "connection", NamedSetting(value=(first.stem, second.stem), default=None), *_named(config, seed)
+            "connection",
+            NamedSetting(value=(first.stem, second.stem), default=None),
+            NamedSetting(value=connection_digest(connection, data)[:NAME_DIGITS], default=None),
+            *_named(config, seed),
         )
         _show(connection, write_connection(connection, out, name or usual), as_json=as_json)
 
@@ -133,9 +142,7 @@ def connect_study(
         int | None, typer.Option(help="3 makes RGB of grey images, 1 the other way [default: theirs].")
     ] = None,
     first_order: Annotated[Optimiser, typer.Option(help="What `optimiser` compares with Sophia-G.")] = Optimiser.SGD,
-    store: Annotated[Path, typer.Option(help="Folder of finished models: an interrupted study goes on.")] = Path(
-        "unlearn-models"
-    ),
+    store: Store = DEFAULT_STORE,
     out: Out = RESULTS,
     curve_epochs: CurveEpochs = DEFAULT_CONFIG.train.epochs,
     beta: Beta = DEFAULT_CONFIG.beta,
@@ -162,7 +169,8 @@ def connect_study(
                 write_connection,
             )
             from service.worker.model_store import ModelStore  # noqa: PLC0415
-        with _bar() as told:
+        require_writable(out)
+        with phase_bars() as told:
             loaded = _load(data, model, store / "data", told, image_size=image_size, channels=channels)
         usual = usual_train_images(loaded.samples)
         other_epochs = 2 * unlearn_epochs
@@ -177,7 +185,7 @@ def connect_study(
             seed=seed,
             first_order=first_order,
         )
-        with _bar() as told:
+        with phase_bars() as told:
             connection = run_condition(condition, loaded, plan, ModelStore(folder=store), told=told, threads=threads)
         name = result_name(
             f"connection-{condition.value}",
@@ -193,6 +201,17 @@ def connect_study(
             *_named(plan.config, seed),
         )
         _show(connection, write_connection(connection, out, name), as_json=as_json)
+
+
+def _require_name(name: str | None) -> None:
+    """Refuse a name that no file can have, before anything is read."""
+    if name is None:
+        return
+    if Path(name).name != name:
+        raise InvalidRequestError(FieldViolation(field="--name", description="is a name without folders: see --out"))
+    if (size := len(os.fsencode(name))) > MOST_NAME_BYTES:
+        description = f"has {size} bytes, of {MOST_NAME_BYTES} that a name may have"
+        raise InvalidRequestError(FieldViolation(field="--name", description=description))
 
 
 def _config(epochs: int, beta: float, points: int) -> ConnectionConfig:
@@ -299,29 +318,3 @@ def _show(connection: Connection, written: list[Path], *, as_json: bool) -> None
     console.print("Rates in percent, losses in nats; rise and dip from the line between the ends.", style="dim")
     for file in written:
         console.print(f"  {file}", soft_wrap=True)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err_console, transient=True) as bars:
-        yield PhaseBars(bars)
-
-
-@dataclass(slots=True)
-class PhaseBars:
-    """Shows a bar of what runs, and no other: what begins anew, under whatever name, gets a new one."""
-
-    bars: Progress
-    _running: TaskID | None = None
-    _what: tuple[str, int] | None = None
-    _done: int = 0
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Take note of how many steps of how many are done."""
-        if self._running is None or (what, total) != self._what or done < self._done:
-            if self._running is not None:
-                self.bars.remove_task(self._running)
-            self._running = self.bars.add_task(what, total=total)
-        self._what, self._done = (what, total), done
-        self.bars.update(self._running, completed=done)

@@ -62,6 +62,10 @@ class RunCanaries(Document):
         return shortage(self.included, self.wanted)
 
 
+def _is_absent(value: RunCanaries | None) -> bool:
+    return value is None
+
+
 class RunSpec(Document):
     """Everything that decides a run's result, frozen when its batch closes. Its digest is the run's id."""
 
@@ -84,8 +88,8 @@ class RunSpec(Document):
     """Registered references that audit, where there were any."""
     teach_family: Digest | None = None
     """Registered references that teach, where a rung asks for a teacher; never those that audit."""
-    canaries: RunCanaries | None = None
-    """`None` where none were registered with the model."""
+    canaries: RunCanaries | None = Field(default=None, exclude_if=_is_absent)
+    """`None` where none were registered with the model. Then it is left out, so that older runs keep their ids."""
 
     @property
     def unlearned_count(self) -> int:

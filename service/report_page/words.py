@@ -7,9 +7,9 @@ from mcu_core.report.plan import Signal
 from service.report_page import numbers
 
 HEADLINES = {
-    Verdict.ACCEPT_POWERED: "The deleted samples can no longer be told from samples the model has never seen.",
-    Verdict.ACCEPT_CANARY_BACKED: "No trace of the deleted samples was found, and test samples planted to be "
-    "forgotten with them are gone.",
+    Verdict.ACCEPT_POWERED: "This audit could not tell the deleted samples from samples that the model has never seen.",
+    Verdict.ACCEPT_CANARY_BACKED: "No trace of the deleted samples was found, and samples planted to be "
+    "forgotten with them are shown to be forgotten.",
     Verdict.NEEDS_REVIEW: "It could not be shown that the deleted samples are forgotten, nor that they are not.",
     Verdict.REJECT: "The new model does not pass.",
     Verdict.VACUOUS: "This audit shows nothing: even in the model before deletion it could not have seen a trace.",
@@ -162,10 +162,11 @@ def claim(judgement: Judgement) -> str:
         case Claim.NO_GROSS_RETENTION_DETECTED:
             return "No gross trace of the deleted samples was detected. A small one could have gone unnoticed."
         case Claim.EQUIVALENT_WITHIN:
-            margin = "a margin" if judgement.claim_margin is None else numbers.percent(judgement.claim_margin)
+            points = None if judgement.claim_margin is None else numbers.decimal(100.0 * judgement.claim_margin, 1)
+            margin = "a margin" if points is None else f"{points} percentage points"
             return (
                 "Shown one deleted and one unseen sample, the planned attack picks out the deleted one as often as a "
-                f"coin would, give or take {margin}."
+                f"coin would, in half of all cases, give or take {margin}."
             )
 
 

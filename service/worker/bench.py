@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mcu_core.config import Augmentation, Precision
 from mcu_core.errors import ConfigurationError, DataError
-from mcu_core.experiments.artefacts import Artefact, Rendered, cells_of, is_table, render
+from mcu_core.experiments.artefacts import Artefact, Rendered, cells_of, is_audited, is_table, render
 from mcu_core.experiments.cases import BENCH_EPOCHS, PaperCase
 from mcu_core.experiments.cells import (
     Cell,
@@ -160,7 +160,7 @@ def require_measurable(request: BenchRequest) -> None:
     ignored = [name for name in _unread(request) if getattr(request, name) != getattr(plain, name)]
     if ignored:
         besides = ""
-        if Artefact(request.artefact) is Artefact.FORGETTING:
+        if is_audited(Artefact(request.artefact)):
             besides = " of a class" if request.label is not None else " with a count"
         description = f"says nothing to {request.artefact}{besides}: leave it out"
         raise InvalidRequestError(*(FieldViolation(field=name, description=description) for name in ignored))
@@ -172,7 +172,7 @@ def study_of(request: BenchRequest, data: ResearchData) -> tuple[Artefact, Study
     if request.label is not None and request.label >= data.architecture.classes:
         raise ConfigurationError(f"there is no class {request.label} among {data.architecture.classes}")
     artefact = Artefact(request.artefact)
-    is_usual_class = artefact is not Artefact.FORGETTING and request.label == WholeClass().label
+    is_usual_class = not is_audited(artefact) and request.label == WholeClass().label
     study = Study(
         data=request.data,
         data_digest=data.samples.digest,
@@ -206,9 +206,9 @@ def _usual_seeds(artefact: Artefact) -> tuple[int, ...]:
 def _unread(request: BenchRequest) -> tuple[str, ...]:
     """Return the settings that an artefact does not depend on."""
     match Artefact(request.artefact):
-        case Artefact.FORGETTING if request.label is not None:
+        case Artefact.FORGETTING | Artefact.FORGETTING_ABLATION if request.label is not None:
             return ("share", "count", "hardest")
-        case Artefact.FORGETTING:
+        case Artefact.FORGETTING | Artefact.FORGETTING_ABLATION:
             return () if request.count is None else ("share",)
         case Artefact.TABLE3:
             return ("share", *_OF_FORGETTING)

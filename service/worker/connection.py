@@ -1,20 +1,13 @@
-"""The connectivity study on files: manifests and weights in, JSON, Markdown and figure out."""
+"""The connectivity study's conditions on data: what is made is kept; JSON, Markdown and figure out."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
-import pyarrow.parquet as pq
-import torch
 from torch import Tensor, nn
 
 from mcu_core import checkpoint, models
 from mcu_core.config import (
-    ArchitectureConfig,
     ConnectionConfig,
     NegGradPlusConfig,
     Optimiser,
@@ -30,41 +23,24 @@ from mcu_core.connection.study import Keep, NamedModel, study_connection
 from mcu_core.data import BatchReader, match_classes, subsample
 from mcu_core.experiments.setup import (
     RandomShare,
-    Samples,
     Split,
     World,
     draw_split,
     draw_train,
-    draw_validation,
 )
 from mcu_core.inference import reestimate_batchnorm
 from mcu_core.methods import unlearn
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.runtime import Runtime, resolve_precision, stream
 from mcu_core.types import Params, Problem, Progress, State
-from service.domain.manifest import Split as ManifestSplit
-from service.errors import FieldViolation, InvalidRequestError
 from service.worker.device import compute_device
-from service.worker.manifest_file import require_manifest
 from service.worker.model_store import ModelStore
-from service.worker.research import ResearchData, load_research_data
+from service.worker.research import ResearchData
 from service.worker.results import write_result
-from service.worker.samples import decode
 from service.worker.threads import use_threads
 
 Told = Callable[[str, int, int], None]
 """Is told what is done, for people, and how many steps of how many."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyData:
-    """Where the samples are, which of them are forgotten, and what the models are."""
-
-    manifest: Path
-    network: ArchitectureConfig | str
-    """Whole, or its name: then classes, channels, size, mean and deviation are the manifest's."""
-    forget: tuple[str, ...]
-    """Sample ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,34 +73,6 @@ class ConditionPlan:
         )
 
 
-def connect_files(
-    first: Path,
-    second: Path,
-    data: StudyData,
-    config: ConnectionConfig,
-    *,
-    seed: int,
-    told: Told,
-    threads: int | None = None,
-) -> Connection:
-    """Connect two models that lie in safetensors files; `threads` as in `use_threads`.
-
-    Raises:
-        CoreError: weights, architecture and data do not fit together, or a training diverged.
-        InvalidRequestError: nothing is to be forgotten or kept, or an id is not in the training split.
-        ManifestError: the data are no manifest.
-    """
-    require_manifest(data.manifest)
-    forget = _rows_of(data.manifest, data.forget)
-    loaded = _loaded(data, use_threads(threads), told)
-    model = models.build(loaded.architecture)
-    last_linear(model)  # refuses before the curve is trained what the comparison would refuse after it
-    a, b = (_end(path, model) for path in (first, second))
-    # The study reads no original; the first end stands in for it.
-    problem = _pose(loaded, _split(loaded.samples, forget, seed), a.state)
-    return study_connection(problem, a, b, config, seed, progress=_telling(told, "connecting"))
-
-
 def run_condition(
     condition: Condition,
     data: ResearchData,
@@ -154,7 +102,7 @@ def run_condition(
     runtime, model = _runtime(data, plan.config), models.build(data.architecture)
     rows, _ = draw_train(data.samples, world)
     original = store.get(common, model, lambda: _train_original(runtime, world, rows, told))
-    problem = _pose(data, split, original)
+    problem = pose(data, split, original)
     common["deletion"] = plan.deletion.model_dump(mode="json")
 
     def finished(end: EndPlan) -> NamedModel:
@@ -164,20 +112,14 @@ def run_condition(
 
     plans = plan_ends(condition, plan.method, plan.other, plan.seed, first_order=plan.first_order)
     first, second = (finished(end) for end in plans)
-    key = {
-        **common,
-        "ends": [checkpoint.digest(end.state) for end in (first, second)],
-        "curve": plan.config.train.model_dump(mode="json"),
-        "beta": plan.config.beta,
-    }
     return study_connection(
         problem,
         first,
         second,
         plan.config,
         plan.seed,
-        keep_control=_keeping(store, key, first.state, model),
-        progress=_telling(told, "connecting"),
+        keep_control=keeping(store, {**common, **curve_key((first, second), plan.config)}, first.state, model),
+        progress=telling(told, "connecting"),
     )
 
 
@@ -199,54 +141,8 @@ def _drawn(connection: Connection) -> dict[str, bytes]:
     return {"svg": draw_connection(connection)}
 
 
-def _rows_of(manifest: Path, ids: Sequence[str]) -> Tensor:
-    """Return the manifest rows of training samples, int64, ascending."""
-    table = pq.read_table(manifest, columns=["sample_id", "split"])
-    asked = np.isin(np.asarray(table["sample_id"].to_pylist()), np.asarray(ids, dtype=np.str_))
-    is_train = np.asarray(table["split"].to_pylist()) == ManifestSplit.TRAIN
-    count = len(set(ids))
-    missing, heldout = count - int(asked.sum()), int((asked & ~is_train).sum())
-    if not count:
-        raise _unusable("names no sample")
-    if missing:
-        raise _unusable(f"{missing} of {count} ids are not in the manifest")
-    if heldout:
-        raise _unusable(f"{heldout} of {count} samples are not in the training split")
-    if int(is_train.sum()) - count < 2:
-        raise _unusable(f"names {count} of {int(is_train.sum())} training samples: there is nothing to keep")
-    return torch.from_numpy(np.flatnonzero(asked))
-
-
-def _unusable(description: str) -> InvalidRequestError:
-    return InvalidRequestError(FieldViolation(field="--forget", description=description))
-
-
-def _loaded(data: StudyData, threads: int, told: Told) -> ResearchData:
-    progress = partial(told, "decoding samples")
-    with TemporaryDirectory() as folder:  # what is mapped stays readable
-        if isinstance(data.network, str):
-            return load_research_data(data.manifest, data.network, Path(folder), progress=progress)
-        decoded = decode(data.manifest, data.network, folder=Path(folder), threads=threads, progress=progress)
-    train, heldout = torch.from_numpy(decoded.train), torch.from_numpy(decoded.heldout)
-    samples = Samples(data=decoded.data, train=train, heldout=heldout)
-    return ResearchData(samples=samples, architecture=data.network)
-
-
-def _split(samples: Samples, forget: Tensor, seed: int) -> Split:
-    """Return who is who where all of the training split was trained on."""
-    validation, test = draw_validation(samples.heldout, seed)
-    nobody = torch.empty(0, dtype=torch.int64)
-    return Split(
-        forget=forget,
-        retain=samples.train[~torch.isin(samples.train, forget)],
-        validation=validation,
-        test=test,
-        class_test=nobody,
-        sealed=nobody,
-    )
-
-
-def _pose(data: ResearchData, split: Split, original: State) -> Problem:
+def pose(data: ResearchData, split: Split, original: State) -> Problem:
+    """Return what the study reads, on the device that computes."""
     return Problem(
         model=models.build(data.architecture),
         architecture=data.architecture,
@@ -260,7 +156,7 @@ def _pose(data: ResearchData, split: Split, original: State) -> Problem:
 
 
 def _train_original(runtime: Runtime, world: World, rows: Tensor, told: Told) -> State:
-    rng, progress = stream(world.seed, "original"), _telling(told, "training the original")
+    rng, progress = stream(world.seed, "original"), telling(told, "training the original")
     return train_from_scratch(runtime, rows, world.recipe, rng, progress=progress)
 
 
@@ -270,13 +166,31 @@ def _unlearn(problem: Problem, end: EndPlan, seed: int, runtime: Runtime, told: 
         end.method,
         stream(end.seed, "pre_unlearn"),
         runtime=runtime,
-        progress=_telling(told, f"unlearning: {end.name}"),
+        progress=telling(told, f"unlearning: {end.name}"),
     )
     rows = subsample(problem.retain, SelectionConfig().batchnorm_images, stream(seed, "batchnorm"))
     return reestimate_batchnorm(runtime, state, rows)
 
 
-def _keeping(store: ModelStore, key: dict[str, object], end: State, model: nn.Module) -> Keep:
+def curve_key(ends: Sequence[NamedModel], config: ConnectionConfig) -> dict[str, object]:
+    """Return what a trained curve depends on besides the data."""
+    return {
+        "ends": [checkpoint.digest(end.state) for end in ends],
+        "curve": config.train.model_dump(mode="json"),
+        "beta": config.beta,
+    }
+
+
+def keeping(store: ModelStore, key: dict[str, object], end: State, model: nn.Module) -> Keep:
+    """Return how a curve's control point is kept in a store.
+
+    Args:
+        store: where.
+        key: of everything that the curve depends on, see `curve_key`.
+        end: one of its ends.
+        model: the architecture.
+    """
+
     def keep(make: Callable[[], Params]) -> Params:
         # As a model of the ends' architecture, so that it is checked like one; nobody reads its buffers.
         return store.get(key, model, lambda: State(params=make(), buffers=end.buffers)).params
@@ -294,19 +208,6 @@ def _runtime(data: ResearchData, config: ConnectionConfig) -> Runtime:
     )
 
 
-def _telling(told: Told, what: str) -> Progress:
+def telling(told: Told, what: str) -> Progress:
+    """Return a progress of the core that tells what is done, by the steps of all its epochs."""
     return lambda update: told(what, update.epoch * update.steps + update.step, update.epochs * update.steps)
-
-
-def _end(path: Path, model: nn.Module) -> NamedModel:
-    content = _content(path)
-    digest = hashlib.sha256(content).hexdigest()
-    return NamedModel(name=path.stem, state=checkpoint.load(content, model, expected_digest=digest))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        description = f"{path} cannot be read ({error.strerror})"
-        raise InvalidRequestError(FieldViolation(field="weights", description=description)) from error

@@ -122,8 +122,8 @@ def test_a_ticket_reads_back_as_it_was_saved_with_the_next_version(store: Store)
 def test_a_run_reads_back_as_it_was_saved_with_the_next_version(store: Store) -> None:
     run = replace(
         a_run(),
-        attempts=(an_attempt(1), an_attempt(2, verdict=Verdict.ACCEPT)),
-        verdict=Verdict.ACCEPT,
+        attempts=(an_attempt(1), an_attempt(2, verdict=Verdict.ACCEPT_POWERED)),
+        verdict=Verdict.ACCEPT_POWERED,
         reason="π ≠ 3",
         retry_at=NOW + timedelta(microseconds=1),
         pathway_epoch=1,
@@ -519,7 +519,7 @@ def test_totals_count_what_is_there(store: Store) -> None:
     assert totals.open_due == (first.due_at, third.due_at)
     assert totals.completion_seconds == (1.5,), "of those that succeeded"
     assert totals.last_success == ((LINEAGE, NOW),)
-    assert totals.verdicts == (("REJECT", 2),)
+    assert totals.verdicts == (("REJECT", "NOTHING", 2),)
 
 
 # Both stores agree
@@ -656,7 +656,7 @@ def _downgrade_to_first(engine: sa.Engine) -> None:
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")
         (documents,) = connection.exec_driver_sql("SELECT group_concat(document) FROM runs").one()
-        assert "canar" not in documents
+        assert "canaries" not in documents
 
 
 def test_the_revisions_make_the_tables_of_the_code(sql_store: SqlStore) -> None:

@@ -119,7 +119,7 @@ def _assert_report_speaks_of_the_published_bytes(
 ) -> None:
     report = AuditReport.model_validate_json(unlearn(server, "report", ticket["ticket_id"]).stdout)
     release = next(one for one in releases if one["release_number"] == ticket["release_number"])
-    assert report.judgement.verdict is Verdict.ACCEPT
+    assert report.judgement.verdict is Verdict.ACCEPT_POWERED
     assert report.subjects.candidate == release["weights_sha256"]
     page = unlearn(server, "report", ticket["ticket_id"], "--format", "html").stdout
     assert report.subjects.candidate in page

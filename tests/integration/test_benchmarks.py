@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import choice, data_pipeline, measure, operators, peer, step, svc, sweep, torchunlearn_library
+from benchmarks import (
+    choice,
+    data_pipeline,
+    measure,
+    operators,
+    peer,
+    score_time,
+    step,
+    svc,
+    sweep,
+    torchunlearn_library,
+)
 from benchmarks.fashion import HELDOUT, SEALED, Deletion, deletion, fashion_mnist
 from benchmarks.measure import CPU
 from benchmarks.reference_loop import reference_step
@@ -139,6 +150,12 @@ def test_records_of_another_format_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(record.model_copy(update={"format": record.format + 1}).model_dump_json())
     (tmp_path / "c.json").write_text('{"settings": "of a cell that no longer exists"}')
     assert sweep.read_records(tmp_path) == [record]
+
+
+def test_a_score_is_timed_against_an_evaluation_of_the_same_images() -> None:
+    found = score_time.compare(NETWORK, rounds=1, parts=(6, 8, 4, 10, 40, 80))
+    assert found["timings"].keys() == {"evaluation", "score"}
+    assert found["images"] == 144
 
 
 def test_the_svc_on_merged_points_decides_as_on_raw_ones(case: Deletion) -> None:

@@ -103,7 +103,7 @@ def require_story_told_once(world: World, ticket: Ticket) -> None:
     assert world.store.forgotten_rows(LINEAGE) == {row_of(sample_id): 2 for sample_id in FORGET}
     # The run went through its attempts, each executed once.
     assert run.phase is RunPhase.COMMITTED
-    assert [attempt.verdict for attempt in run.attempts] == [Verdict.REJECT, Verdict.ACCEPT]
+    assert [attempt.verdict for attempt in run.attempts] == [Verdict.REJECT, Verdict.ACCEPT_CANARY_BACKED]
     assert set(world.executions().values()) == {1}, "an attempt was executed twice"
     assert len(world.executions()) == len(STORY)
     # No personal data are left of it.

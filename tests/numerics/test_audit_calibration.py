@@ -12,7 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from mcu_core.report.evidence import Role
 from mcu_core.statistics.auc import auc
+from mcu_core.statistics.conformal import conformal_p_values
+from mcu_core.statistics.exchangeable import exchangeability
+from mcu_core.statistics.paired_difference import paired_difference
+from mcu_core.statistics.results import Comparison, auc_result, primary_results
 from mcu_core.statistics.scores import Floats
 from mcu_core.statistics.tails import exceedance_p_value, tail
 from mcu_core.statistics.utility import utility_loss
@@ -53,6 +58,78 @@ def test_unseen_samples_are_rejected_no_more_often_than_the_level(draw: Draw, n:
         assert count / RUNS <= bound(0.05), name
 
 
+def people(rng: np.random.Generator, count: int, each: int, shift: float = 0.0) -> Floats:
+    """Return coarse scores, so that some tie, of `count` people with `each` samples that are much alike."""
+    own = np.repeat(rng.normal(shift, 1.0, count), each)
+    return (own + rng.normal(0.0, 0.3, count * each)).round(1)
+
+
+def by_person(rng: np.random.Generator, n: int, m: int, each: int, shift: float = 0.0) -> Comparison:
+    return Comparison(
+        role=Role.CANDIDATE,
+        signal=None,
+        forget=people(rng, n, each, shift),
+        others=people(rng, m, each),
+        forget_subjects=np.repeat(np.arange(n), each),
+        other_subjects=n + np.repeat(np.arange(m), each),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 100), (2, 100), (10, 100), (40, 100)])
+def test_people_with_several_samples_are_rejected_no_more_often_than_the_level(n: int, m: int) -> None:
+    rng = np.random.default_rng([n, m, 5])
+    rejected = np.zeros(3)
+    for _ in range(RUNS):
+        results = primary_results(by_person(rng, n, m, 5), level=0.05, confidence=0.95)
+        rejected += [result.p_value is not None and result.p_value <= 0.05 for result in results]
+    assert (rejected / RUNS <= bound(0.05)).all()
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_the_interval_of_the_auc_covers_where_people_have_several_samples(shift: float) -> None:
+    rng = np.random.default_rng(11)
+    truth = float(stats.norm.cdf(shift / math.sqrt(2.0 * (1.0 + 0.3**2))))
+    covered = 0
+    for _ in range(RUNS):
+        result = auc_result(by_person(rng, 100, 200, 4, shift), confidence=0.95)
+        assert result.low is not None
+        assert result.high is not None
+        covered += result.low <= truth <= result.high
+    assert 0.93 <= covered / RUNS <= 0.97
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 100])
+def test_individuals_that_are_exchangeable_are_called_extreme_no_more_often_than_the_level(n: int) -> None:
+    rng = np.random.default_rng([n, 3])
+    runs, rejected = 300, 0
+    for _ in range(runs):
+        scores, labels = coarse(rng, n), rng.integers(0, 3, n)
+        found = conformal_p_values(scores, labels, coarse(rng, 400), rng.integers(0, 3, 400))
+        rejected += bool(n * found.two.min() <= 0.05)
+    assert rejected / runs <= bound(0.05, runs)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 8), (40, 300)])
+def test_unseen_samples_are_called_uncalibrated_no_more_often_than_the_level(n: int, m: int) -> None:
+    rng = np.random.default_rng([n, m, 4])
+    runs, rejected = 300, 0
+    for _ in range(runs):
+        first, second = rng.integers(0, 3, n), rng.integers(0, 3, m)
+        test = exchangeability(first + coarse(rng, n), first, second + coarse(rng, m), second)
+        rejected += test is not None and test.p_value <= 0.05
+    assert rejected / runs <= bound(0.05, runs)
+
+
+def test_the_interval_of_a_paired_difference_covers() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(RUNS):
+        change = paired_difference(*paired(rng, 200, 0.05, 0.02), confidence=0.95)
+        covered += change.low <= 0.02 - 0.05 <= change.high
+    assert 0.93 <= covered / RUNS <= 0.99
+
+
 def test_the_exceedance_p_value_is_the_share_of_random_orders() -> None:
     rng = np.random.default_rng(0)
     n, m, rank, runs = 20, 60, 3, 20_000
@@ -68,7 +145,7 @@ def test_the_exceedance_p_value_is_the_share_of_random_orders() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.6, 1.5])
-@pytest.mark.parametrize(("n", "m"), [(30, 300), (300, 900)])
+@pytest.mark.parametrize(("n", "m"), [(30, 300), (100, 900), (1000, 2000)])
 def test_the_interval_of_the_auc_covers(shift: float, n: int, m: int) -> None:
     truth = float(stats.norm.cdf(shift / math.sqrt(2.0)))
     rng = np.random.default_rng([n, m])

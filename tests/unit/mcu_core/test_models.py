@@ -49,6 +49,14 @@ def test_torchvision_classifiers_get_the_width_of_the_output() -> None:
     assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
 
 
+@pytest.mark.parametrize(("name", "size"), [("googlenet", 32), ("inception_v3", 75)])
+def test_classifiers_with_auxiliary_heads_have_one_output_in_training_too(name: str, size: int) -> None:
+    with torch.device("meta"):
+        model = build(architecture(f"torchvision:{name}", classes=5, image_size=size)).train()
+        assert model(torch.zeros(2, 3, size, size)).shape == (2, 5)
+    assert not [part for part, _ in model.named_modules() if part.lower().startswith("aux")]
+
+
 def test_a_vision_transformer_is_built_for_the_image_size() -> None:
     model = build(architecture("torchvision:vit_b_32", classes=5, image_size=64)).eval()
     assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
@@ -59,7 +67,7 @@ def test_a_vision_transformer_refuses_a_size_that_patches_do_not_fill() -> None:
         build(architecture("torchvision:vit_b_16", image_size=60))
 
 
-@pytest.mark.parametrize("name", ["preresnet9", "resnet18", "torchvision:resnet19", "torchvision:inception_v3"])
+@pytest.mark.parametrize("name", ["preresnet9", "resnet18", "torchvision:resnet19"])
 def test_an_unknown_name_lists_what_exists(name: str) -> None:
     with pytest.raises(ArchitectureError, match=r"preresnet8, preresnet14, .*torchvision:resnet18"):
         build(architecture(name))

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mcu_core.audit.assemble import measure
 
 from mcu_core import checkpoint, pipeline
+from mcu_core.audit.score import Origin, score
 from mcu_core.config import (
     AnotherPointRung,
     AscentConfig,
@@ -29,7 +29,9 @@ from mcu_core.inference import accuracy
 from mcu_core.models import initialise, state_of
 from mcu_core.report import ModelName
 from mcu_core.runtime import Runtime
+from mcu_core.statistics.assemble import evidence_of
 from mcu_core.types import Outcome, PreviousPathway, Problem, ProgressUpdate
+from tests.audits import STARTED_AT, plan_of
 from tests.cases import (
     METHODS,
     RECIPE,
@@ -121,6 +123,21 @@ def test_another_point_is_another_model_of_the_same_pathway(problem: Problem, mc
     assert len(set(third.tried)) == 3
 
 
+def test_the_first_rung_measures_what_its_choice_needs_and_the_next_one_all_of_the_pathway(
+    problem: Problem, mcu: Outcome
+) -> None:
+    sparing = MCU.model_copy(update={"selection": tiny_selection().model_copy(update={"sweep": False})})
+    first = run(problem, sparing)
+    assert first.pathway_report is not None
+    assert (first.pathway_report.sweep, first.pathway_report.region) == ((), ())
+    second, with_sweep = run(problem, ANOTHER, first.as_previous()), run(problem, ANOTHER, mcu.as_previous())
+    assert second.pathway_report == with_sweep.pathway_report
+    assert second.tried == with_sweep.tried
+    kept = ANOTHER.model_copy(update={"selection": ANOTHER.selection.model_copy(update={"sweep": False})})
+    third = run(problem, kept, first.as_previous())
+    assert third.candidate.t in {point.t for point in first.pathway_report.evaluated}
+
+
 def test_another_point_works_with_a_stored_pathway(problem: Problem, mcu: Outcome) -> None:
     assert mcu.pathway is not None
     previous = mcu.as_previous()
@@ -151,9 +168,11 @@ def test_a_few_samples_can_be_forgotten(problem: Problem, size: int) -> None:
     retain = torch.cat([problem.forget[size:], problem.retain])
     small = replace(problem, forget=problem.forget[:size], retain=retain, teacher=None)
     outcome = run(small, MCU.model_copy(update={"pre_unlearning": SHORT}))
-    measurements = measure(small, tiny_sealed(), outcome, tiny_config(), 0, tail_level=0.01)
-    assert measurements.counts.forget == size
-    assert measurements.candidate.auc.low is None
+    plan = plan_of(forget_count=size)
+    table = score(small, tiny_sealed(), outcome, plan, config=tiny_config(), origin=Origin(started_at=STARTED_AT))
+    evidence = evidence_of(table, plan)
+    assert evidence.facts.counts.forget == size
+    assert evidence.primary[0].low is None
 
 
 def test_more_can_be_forgotten_than_kept(problem: Problem) -> None:

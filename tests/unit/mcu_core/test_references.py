@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mcu_core.config import ReferenceFamilyConfig
 from mcu_core.errors import DataError
+from mcu_core.images import ImageData
 from mcu_core.inference import logits
 from mcu_core.losses import label_logit
 from mcu_core.references import (
@@ -21,7 +22,7 @@ from mcu_core.references import (
     train_reference,
 )
 from mcu_core.runtime import Runtime
-from mcu_core.types import ImageData, Problem
+from mcu_core.types import Problem
 from tests.cases import RECIPE, TRAIN, tiny_problem, tiny_runtime
 
 CONFIG = ReferenceFamilyConfig(folds=3, recipe=RECIPE, seed=1)

@@ -21,12 +21,12 @@ from tests.canaries import INCLUDED_ROWS, REGISTER, planted_row_of
 from tests.memory_manifests import TRAIN, row_of
 from tests.records import LINEAGE, RECIPE
 from tests.results import POLICY
-from tests.world import CANARIES_PER_RUN, World, world_with_canaries
+from tests.world import CANARIES_PER_RUN, World, plain_world, world_with_canaries
 
 
 def scheduled(*requests: tuple[str, ...]) -> tuple[World, list[Ticket]]:
     """Return a world with a scheduled ticket for each of these sets of ids."""
-    world = World(accept)
+    world = plain_world(accept)
     world.register(baseline_train_accuracy=0.9875)
     for number, sample_ids in enumerate(requests):
         world.submit(*sample_ids, request_id=f"{number}")
@@ -83,7 +83,7 @@ def test_the_claimed_accuracy_is_that_of_the_registered_model_alone() -> None:
 
 
 def test_without_a_recipe_the_ladder_has_no_exact_retraining() -> None:
-    world = World(accept)
+    world = plain_world(accept)
     world.register(recipe=None)
     ticket = world.submit("train-03")
     world.drive()
@@ -286,7 +286,7 @@ def test_a_batch_keeps_its_limit_unless_its_oldest_ticket_alone_breaks_it(
 @settings(max_examples=30, deadline=None)
 @given(requests)
 def test_whatever_is_asked_for_every_ticket_ends_or_reaches_a_person(wishes: list[frozenset[str]]) -> None:
-    world = World(accept)
+    world = plain_world(accept)
     world.register()
     tickets = []
     for number, wish in enumerate(wishes):

@@ -29,15 +29,16 @@ from service.errors import (
 )
 from service.ports import Change, TicketQuery
 from tests.attempts import accept, fails, reject
+from tests.canaries import MANY
 from tests.faults import Faults, Kill
 from tests.memory_manifests import HELDOUT, TRAIN
 from tests.records import LINEAGE, NOW, TENANT
-from tests.world import ACTOR, KEY, World
+from tests.world import ACTOR, KEY, World, plain_world
 
 
 @pytest.fixture
 def world() -> World:
-    world = World(accept)
+    world = plain_world(accept)
     world.register()
     return world
 
@@ -155,7 +156,7 @@ def test_a_request_that_is_overtaken_by_itself_gets_the_winners_answer(other: st
             super().save(change)
 
     store = Overtaken()
-    world = World(store=store)
+    world = plain_world(store=store)
     world.register()
     store.meanwhile = lambda: world.submit(other)
 
@@ -215,13 +216,15 @@ def test_a_ticket_for_every_training_sample_is_refused(world: World) -> None:
     require_nothing_stored(world)
 
 
-def test_a_ticket_for_every_sample_that_is_left_is_refused(world: World) -> None:
+def test_a_ticket_for_every_sample_that_is_left_is_refused() -> None:
+    world = World(accept)
+    world.register()
     world.submit(*TRAIN[:8])
     world.drive()
 
     with pytest.raises(ForgetSetTooLargeError):
-        world.submit(*TRAIN[6:], request_id="rest")
-    world.submit(*TRAIN[6:-1], request_id="rest")
+        world.submit(*TRAIN[6:], *MANY.included_ids, request_id="rest")
+    world.submit(*TRAIN[6:-1], *MANY.included_ids, request_id="rest")
 
 
 def test_a_ticket_of_an_unknown_lineage_is_refused(world: World) -> None:
@@ -306,7 +309,7 @@ def test_a_closed_ticket_is_not_cancelled(world: World) -> None:
 
 
 def test_a_ticket_whose_run_gave_up_is_cancelled() -> None:
-    world = World(fails(FailureKind.INPUT))
+    world = plain_world(fails(FailureKind.INPUT))
     world.register()
     ticket = world.submit("train-07")
     world.drive()
@@ -374,7 +377,7 @@ def test_before_anything_was_audited_there_is_no_report(world: World) -> None:
 
 
 def test_while_a_run_climbs_its_newest_audited_report_is_shown() -> None:
-    world = World(reject, fails(FailureKind.TRANSIENT))
+    world = plain_world(reject, fails(FailureKind.TRANSIENT))
     world.register()
     ticket = world.submit("train-07")
     while not (world.ticket(ticket).run_id and world.run(ticket).attempts):

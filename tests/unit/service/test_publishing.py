@@ -8,7 +8,7 @@ import pytest
 import structlog.testing
 
 from service.adapters.memory import MemoryObjectStore
-from service.domain.release import card_key, pointer_key, report_key, weights_key
+from service.domain.release import card_key, evidence_key, pointer_key, weights_key
 from service.domain.run import RunPhase, UnlearningRun, attempt_prefix
 from service.domain.ticket import TicketState
 from service.errors import AuditNotPassedError, DigestMismatchError, ObjectMissingError, PointerMovedError
@@ -70,10 +70,11 @@ def test_publishing_writes_everything_and_moves_the_pointer_last() -> None:
     objects.written.clear()
     publish(world, run)
 
-    assert objects.written == [
-        weights_key(LINEAGE, 2), card_key(LINEAGE, 2), report_key(LINEAGE, run.run_id, "json"),
-        report_key(LINEAGE, run.run_id, "html"), pointer_key(LINEAGE),
-    ]  # fmt: skip
+    names = ("plan.json", "plan.dsse.json", "report.json", "report.html", "report.dsse.json", "policy.json")
+    evidence = {evidence_key(LINEAGE, run.run_id, name) for name in (*names, "scores.parquet")}
+    assert objects.written[:2] == [weights_key(LINEAGE, 2), card_key(LINEAGE, 2)]
+    assert set(objects.written[2:-1]) == evidence
+    assert objects.written[-1] == pointer_key(LINEAGE)
 
 
 def test_publishing_twice_publishes_once() -> None:
@@ -142,7 +143,7 @@ def test_a_ticket_that_left_the_run_is_not_closed_by_its_release() -> None:
     publish(world, run)
 
     assert world.ticket(ticket).state is TicketState.PROCESSING
-    assert len(world.store.forgotten_rows(LINEAGE)) == 1
+    assert len(world.store.forgotten_rows(LINEAGE)) == run.spec.unlearned_count
 
 
 # The pointer

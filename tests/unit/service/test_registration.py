@@ -29,7 +29,7 @@ from tests.canaries import CANARY_IDS, COIN_KEY, EXCLUDED_ROWS, INCLUDED_ROWS, R
 from tests.faults import Faults, Kill
 from tests.memory_manifests import HELDOUT, ROWS, MemoryManifestSource, Row
 from tests.records import ARCHITECTURE, LINEAGE, RECIPE, TENANT, digest_of
-from tests.world import ACTOR, WEIGHTS, World, world_with_canaries
+from tests.world import ACTOR, WEIGHTS, World, plain_world, world_with_canaries
 
 OTHER_WEIGHTS = save({"layer.weight": np.ones((3, 4), np.float32)})
 
@@ -48,7 +48,7 @@ def require_nothing_registered(world: World) -> None:
 
 
 def test_a_registered_lineage_has_one_release_that_readers_are_pointed_to() -> None:
-    world = World()
+    world = plain_world()
     model = world.register()
 
     (release,) = world.releases()
@@ -63,7 +63,7 @@ def test_a_registered_lineage_has_one_release_that_readers_are_pointed_to() -> N
 
 
 def test_registering_again_is_harmless() -> None:
-    world = World()
+    world = plain_world()
 
     assert world.register() == world.register()
     assert world.register(request_id="another") == world.store.model(LINEAGE)
@@ -82,7 +82,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
 def test_a_lineage_is_not_registered_again_with_something_else(change: dict[str, Any]) -> None:
-    world = World()
+    world = plain_world()
     model = world.register()
 
     with pytest.raises(LineageExistsError, match="choose another name"):
@@ -92,7 +92,7 @@ def test_a_lineage_is_not_registered_again_with_something_else(change: dict[str,
 
 
 def test_another_tenant_cannot_register_over_a_lineage() -> None:
-    world = World()
+    world = plain_world()
     world.register()
 
     with pytest.raises(LineageExistsError):
@@ -159,7 +159,7 @@ def test_a_register_of_another_manifest_is_refused_and_not_quoted(register: Cana
 
 
 def test_canaries_without_their_manifest_are_refused() -> None:
-    world = World()
+    world = plain_world()
 
     with pytest.raises(ManifestError, match="16 of 16 canaries"):
         world.register(canaries=REGISTER)
@@ -170,7 +170,7 @@ def test_canaries_without_their_manifest_are_refused() -> None:
 
 
 def test_labels_beyond_the_models_classes_are_refused() -> None:
-    world = World()
+    world = plain_world()
 
     with pytest.raises(ManifestError, match=r"labels up to 9, the model answers with 9 classes \(0 to 8\)"):
         world.register(architecture=ARCHITECTURE.model_copy(update={"classes": 9}))
@@ -180,7 +180,7 @@ def test_labels_beyond_the_models_classes_are_refused() -> None:
 
 def test_a_manifest_without_held_out_samples_is_refused() -> None:
     manifests = MemoryManifestSource([row for row in ROWS if row.split is Split.TRAIN])
-    world = World(manifests=manifests)
+    world = plain_world(manifests=manifests)
 
     with pytest.raises(ManifestError, match="no held-out samples"):
         world.register(manifest_digest=manifests.digest)
@@ -188,7 +188,7 @@ def test_a_manifest_without_held_out_samples_is_refused() -> None:
 
 
 def test_a_manifest_that_is_not_there_is_missing() -> None:
-    world = World()
+    world = plain_world()
 
     with pytest.raises(ObjectMissingError):
         world.register(manifest_digest=digest_of("none"))
@@ -200,7 +200,7 @@ def test_any_manifest_with_something_to_compare_with_is_registered() -> None:
         Row(sample_id="a", split=Split.TRAIN), Row(sample_id="b", split=Split.TRAIN),
         Row(sample_id="c", split=Split.HELDOUT),
     ])  # fmt: skip
-    world = World(manifests=manifests)
+    world = plain_world(manifests=manifests)
 
     assert world.register(manifest_digest=manifests.digest).manifest.train_rows == 2
 
@@ -209,7 +209,7 @@ def test_any_manifest_with_something_to_compare_with_is_registered() -> None:
 
 
 def test_weights_that_are_not_there_are_missing() -> None:
-    world = World()
+    world = plain_world()
 
     with pytest.raises(ObjectMissingError):
         world.register(weights_digest=digest_of("none"))
@@ -217,7 +217,7 @@ def test_weights_that_are_not_there_are_missing() -> None:
 
 
 def test_weights_of_another_digest_than_announced_are_refused() -> None:
-    world = World()
+    world = plain_world()
     announced = digest_of("announced")
     world.objects.create(imported_weights_key(announced), OTHER_WEIGHTS)
 
@@ -265,7 +265,7 @@ HOSTILE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_weights_are_refused(data: bytes) -> None:
-    world = World()
+    world = plain_world()
     digest = bring(world, data)
 
     with pytest.raises(WeightsError):
@@ -275,14 +275,14 @@ def test_hostile_weights_are_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int64", "int32", "uint8", "bool"])
 def test_weights_of_usual_types_are_registered(dtype: str) -> None:
-    world = World()
+    world = plain_world()
     digest = bring(world, save({"w": np.ones((2, 2), dtype), "scalar": np.array(1, dtype)}))
 
     assert world.register(weights_digest=digest).weights_digest == digest
 
 
 def test_weights_with_metadata_are_registered() -> None:
-    world = World()
+    world = plain_world()
     digest = bring(world, save({"w": np.ones(2, np.float32)}, metadata={"format": "pt"}))
 
     assert world.register(weights_digest=digest).weights_digest == digest
@@ -295,7 +295,7 @@ def test_a_registration_that_is_repeated_after_any_crash_is_complete() -> None:
     moment = 0
     while True:
         moment += 2
-        world, faults = World(), Faults(moment)
+        world, faults = plain_world(), Faults(moment)
         service = world.process(store=faults.guard(world.store), objects=faults.guard(world.objects))
         try:
             world.register(service)
@@ -310,7 +310,7 @@ def test_a_registration_that_is_repeated_after_any_crash_is_complete() -> None:
 
 
 def test_a_registration_that_was_given_up_does_not_block_its_name() -> None:
-    world = World()
+    world = plain_world()
     faults = Faults(1, lambda: StoreUnavailableError("away"), times=1000)
     with pytest.raises(StoreUnavailableError):
         world.register(_with_failing_save(world, faults))
@@ -329,7 +329,7 @@ def _with_failing_save(world: World, faults: Faults) -> Any:
 
 
 def test_registrations_sent_at_once_make_one_lineage() -> None:
-    world = World()
+    world = plain_world()
     with ThreadPoolExecutor(8) as pool:
         models = list(pool.map(lambda _: world.register(), range(16)))
 
@@ -358,7 +358,7 @@ def test_of_two_registrations_at_the_same_moment_the_one_that_is_saved_has_its_w
             meanwhile()
 
     objects = Interleaved()
-    world = World(objects=objects)
+    world = plain_world(objects=objects)
     other = bring(world, OTHER_WEIGHTS)
     registration = replace(world.registration, weights_digest=other)
     objects.meanwhile = lambda: world.service.intake.register_model(registration, tenant=TENANT, actor=ACTOR)

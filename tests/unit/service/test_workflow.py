@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from mcu_core.report import AuditReport, Verdict
+from mcu_core.report import AuditReport, ModelName, Verdict
 from service import resolution_file
 from service.adapters.memory import MemoryObjectStore
 from service.domain.canary import batch_of
 from service.domain.ledger import LedgerKind
+from service.domain.manifest import Split
 from service.domain.release import pointer_key, report_key, weights_key
 from service.domain.resolution import Resolution
 from service.domain.run import FailureKind, Outcome, RunPhase, WorkOrder, attempt_prefix, resolution_key
@@ -21,9 +22,6 @@ from service.domain.ticket import TicketState
 from service.errors import ObjectStoreUnavailableError
 from service.ports import ObjectStore
 from tests.attempts import (
-    NO_TRACE,
-    REMEMBERS,
-    TRACE_LEFT,
     Attempt,
     accept,
     candidate_bytes,
@@ -32,16 +30,19 @@ from tests.attempts import (
     exits,
     fails,
     invalid,
-    measured,
     misreports,
     reject,
+    report_of,
+    trace_left,
     vacuous,
 )
-from tests.canaries import CANARY_IDS, COIN_KEY, planted_row_of
-from tests.memory_manifests import TRAIN, row_of
+from tests.canaries import APPENDED_ROWS, CANARY_IDS, COIN_KEY, MANY, planted_row_of
+from tests.memory_manifests import ROWS, TRAIN, row_of
 from tests.records import LINEAGE, digest_of
-from tests.results import POLICY, report_of
+from tests.results import POLICY
 from tests.world import ATTEMPT_FAILURES, KEY, RETRY_SECONDS, World, world_with_canaries
+
+TRAIN_ROWS = sum(row.split is Split.TRAIN for row in APPENDED_ROWS)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +70,14 @@ def require_nothing_published(world: World) -> None:
 
 def require_nothing_personal_left(world: World) -> None:
     left = {key.rpartition("/")[2] for key in world.objects.keys("runs")}
-    assert left <= {"spec.json", "report.json", "outcome.json", "progress.json"}
+    documents = {"spec.json", "outcome.json", "progress.json"}
+    evidence = {"plan.json", "plan.dsse.json", "report.json", "report.dsse.json"}
+    assert left <= documents | evidence
+
+
+def forgotten_samples(world: World) -> dict[int, int]:
+    """Return what people asked for: the rows that were forgotten, canaries left out, each with its release."""
+    return {row: release for row, release in world.store.forgotten_rows(LINEAGE).items() if row < len(ROWS)}
 
 
 # Success
@@ -93,7 +101,7 @@ def test_what_is_published_is_what_was_audited() -> None:
 
     assert weights == candidate_bytes(world.orders[0])
     assert report.subjects.candidate == release.weights_digest == world.pointer()["sha256"]
-    assert report.judgement.verdict is Verdict.ACCEPT
+    assert report.judgement.verdict is Verdict.ACCEPT_CANARY_BACKED
     assert world.pointer()["release"] == 2
     assert world.objects.head(report_key(LINEAGE, run.run_id, "html")) is not None
 
@@ -101,7 +109,7 @@ def test_what_is_published_is_what_was_audited() -> None:
 def test_the_rows_that_were_asked_for_are_forgotten_and_no_others() -> None:
     world, _ = told(accept)
 
-    assert world.store.forgotten_rows(LINEAGE) == {row_of("train-03"): 2, row_of("train-11"): 2}
+    assert forgotten_samples(world) == {row_of("train-03"): 2, row_of("train-11"): 2}
 
 
 def test_canaries_of_a_run_are_forgotten_with_it_and_are_in_no_later_d_r() -> None:
@@ -176,7 +184,8 @@ def test_decoded_images_of_forgotten_samples_are_erased_after_the_release() -> N
     world, _ = told(reject, accept)
     digest = world.registration.manifest_digest
 
-    assert world.pixels.rows == {(LINEAGE, digest, row_of("train-03")), (LINEAGE, digest, row_of("train-11"))}
+    assert world.pixels.rows == {(LINEAGE, digest, row) for row in world.store.forgotten_rows(LINEAGE)}
+    assert set(forgotten_samples(world)) == {row_of("train-03"), row_of("train-11")}
 
 
 def test_a_run_that_released_nothing_erases_no_decoded_image() -> None:
@@ -210,7 +219,7 @@ def test_the_order_holds_all_that_the_worker_may_know() -> None:
 
     assert order.spec == run.spec
     assert order.split_key == KEY.split_key(run.spec.manifest_digest)
-    assert (order.epoch, order.rung_index, order.audits_before, order.previous_attempts) == (1, 0, 0, ())
+    assert (order.epoch, order.rung_index, order.plan.audits_before, order.previous_attempts) == (1, 0, 0, ())
     assert order.spec.policy == POLICY
 
 
@@ -222,8 +231,8 @@ def test_the_observer_hears_every_phase_once_and_the_end() -> None:
     ]  # fmt: skip
     assert sum(seconds for _, seconds in world.observed.phases) == RETRY_SECONDS * 2
     assert world.observed.closed == [(RunPhase.COMMITTED, None)]
-    assert [(report.subjects.lineage, report.measurements.candidate.name) for report in world.observed.audited] == [
-        (LINEAGE, NO_TRACE.name)
+    assert [(report.subjects.lineage, report.evidence.models[-1].name) for report in world.observed.audited] == [
+        (LINEAGE, ModelName.MCU_BETA)
     ]
 
 
@@ -247,7 +256,7 @@ def test_a_rejected_candidate_climbs_the_ladder_rung_by_rung_at_half_the_level()
     world, ticket = told(reject, reject, accept)
 
     assert ticket.state is TicketState.SUCCEEDED
-    assert [(order.epoch, order.rung_index, order.audits_before) for order in world.orders] == [
+    assert [(order.epoch, order.rung_index, order.plan.audits_before) for order in world.orders] == [
         (1, 0, 0), (2, 1, 1), (3, 2, 2),
     ]  # fmt: skip
     assert [order.pathway_epoch for order in world.orders] == [None, 1, 1]
@@ -259,7 +268,7 @@ def test_every_earlier_attempt_stands_in_the_next_report() -> None:
     world, ticket = told(reject, reject, accept)
 
     attempts = world.run(ticket).attempts
-    assert [attempt.verdict for attempt in attempts] == [Verdict.REJECT, Verdict.REJECT, Verdict.ACCEPT]
+    assert [attempt.verdict for attempt in attempts] == [Verdict.REJECT, Verdict.REJECT, Verdict.ACCEPT_CANARY_BACKED]
     assert [_report(world, order).previous_attempts for order in world.orders] == [(), attempts[:1], attempts[:2]]
 
 
@@ -268,7 +277,7 @@ def test_without_a_pathway_another_point_of_it_is_skipped() -> None:
 
     assert ticket.state is TicketState.SUCCEEDED
     assert [order.rung.kind for order in world.orders] == ["mcu", "retrain"]
-    assert [order.audits_before for order in world.orders] == [0, 0], "nothing was audited: the level is not spent"
+    assert [order.plan.audits_before for order in world.orders] == [0, 0], "nothing was audited: the level is not spent"
 
 
 def test_a_rung_of_bad_quality_is_climbed_without_a_verdict() -> None:
@@ -394,14 +403,14 @@ def test_after_a_failed_run_the_lineage_is_free_for_the_next() -> None:
 
     assert world.ticket(second).state is TicketState.SUCCEEDED
     assert world.run(second).spec.sequence == 2
-    assert world.store.forgotten_rows(LINEAGE) == {row_of("train-05"): 2}
+    assert forgotten_samples(world) == {row_of("train-05"): 2}
 
 
 # Believing a worker
 
 
 def _flipped(report: AuditReport) -> AuditReport:
-    judgement = report.judgement.model_copy(update={"verdict": Verdict.ACCEPT, "reasons": ()})
+    judgement = report.judgement.model_copy(update={"verdict": Verdict.ACCEPT_POWERED, "reasons": ()})
     return report.model_copy(update={"judgement": judgement})
 
 
@@ -411,7 +420,7 @@ def _of_another_run(report: AuditReport) -> AuditReport:
 
 @pytest.mark.parametrize("change", [_flipped, _of_another_run])
 def test_a_report_that_does_not_hold_fails_the_run(change: Callable[[AuditReport], AuditReport]) -> None:
-    world, ticket = told(misreports(change, TRACE_LEFT))
+    world, ticket = told(misreports(change, trace_left))
 
     assert ticket.state is TicketState.NEEDS_ATTENTION
     assert ticket.reasons[0].code == "DIGEST_MISMATCH"
@@ -428,7 +437,7 @@ def _no_candidate(order: WorkOrder, objects: ObjectStore) -> int:
 
 
 def _outcome(order: WorkOrder, objects: ObjectStore, *, candidate: str | None, report: str | None = None) -> int:
-    data = report_of(order, measured(order, REMEMBERS, NO_TRACE)).model_dump_json().encode()
+    data = report_of(order).to_bytes()
     written = objects.create(f"{order.prefix}/report.json", data)
     outcome = Outcome(candidate_digest=candidate, report_digest=report or written.sha256)
     objects.create(f"{order.prefix}/outcome.json", outcome.to_bytes())
@@ -600,7 +609,7 @@ def test_tickets_that_wait_together_share_one_run_and_each_closes() -> None:
     assert [world.ticket(ticket).state for ticket in tickets] == [TicketState.SUCCEEDED] * 2
     assert len(world.orders) == 1
     assert world.releases()[1].ticket_ids == tuple(ticket.ticket_id for ticket in tickets)
-    assert set(world.store.forgotten_rows(LINEAGE)) == {row_of(f"train-0{number}") for number in (1, 2, 3)}
+    assert set(forgotten_samples(world)) == {row_of(f"train-0{number}") for number in (1, 2, 3)}
 
 
 def test_a_ticket_that_comes_during_a_run_waits_for_the_next() -> None:
@@ -632,13 +641,13 @@ def test_a_lineage_never_has_two_active_runs_even_with_two_controllers() -> None
 
     assert {world.ticket(ticket).state for ticket in tickets} == {TicketState.SUCCEEDED}
     assert set(world.executions().values()) == {1}
-    assert len(world.store.forgotten_rows(LINEAGE)) == 6
+    assert len(forgotten_samples(world)) == 6
 
 
 def test_a_batch_forgets_at_most_its_share_and_the_rest_waits() -> None:
     world = World(accept)
     world.register()
-    service = world.process(max_forget_fraction=0.15)  # three of twenty
+    service = world.process(max_forget_fraction=3.5 / TRAIN_ROWS)
     large = world.submit(*TRAIN[:5], request_id="large")
     small = world.submit(*TRAIN[5:7], request_id="small")
     tiny = world.submit(TRAIN[7], request_id="tiny")
@@ -665,7 +674,7 @@ def test_a_run_forgets_of_a_ticket_what_is_not_forgotten_yet() -> None:
     world.drive()
 
     assert world.run(more).spec.forget_count == 1
-    assert world.store.forgotten_rows(LINEAGE) == {
+    assert forgotten_samples(world) == {
         row_of("train-03"): 2, row_of("train-11"): 2, row_of("train-05"): 3,
     }  # fmt: skip
 
@@ -674,7 +683,7 @@ def test_a_ticket_that_would_leave_nothing_to_keep_goes_to_a_person_and_the_othe
     world = World(accept)
     world.register()
     first = world.submit(*TRAIN[:12], request_id="first")
-    everything_left = world.submit(*TRAIN[12:], request_id="everything left")
+    everything_left = world.submit(*TRAIN[12:], *MANY.included_ids, request_id="everything left")
     some = world.submit(*TRAIN[12:14], request_id="some")
     world.drive()
 
@@ -682,14 +691,14 @@ def test_a_ticket_that_would_leave_nothing_to_keep_goes_to_a_person_and_the_othe
     refused = world.ticket(everything_left)
     assert refused.state is TicketState.NEEDS_ATTENTION
     assert refused.reasons[0].code == "ForgetSetTooLargeError"
-    assert len(world.orders) == 2
+    assert len(world.orders) == 1
 
 
 def test_tickets_that_only_together_leave_nothing_to_keep_are_served_one_after_the_other() -> None:
     world = World(accept)
     world.register()
     service = world.process(max_forget_fraction=0.999)
-    first, second = (world.submit(*ids, request_id=ids[0]) for ids in (TRAIN[:10], TRAIN[10:]))
+    first, second = (world.submit(*ids, request_id=ids[0]) for ids in (TRAIN[:10], (*TRAIN[10:], *MANY.included_ids)))
     world.drive(lambda: service)
 
     assert world.ticket(first).state is TicketState.SUCCEEDED
@@ -706,7 +715,7 @@ def test_a_ticket_that_is_withdrawn_before_its_run_is_not_forgotten() -> None:
 
     assert world.ticket(ticket).state is TicketState.CANCELLED
     assert world.ticket(other).state is TicketState.SUCCEEDED
-    assert set(world.store.forgotten_rows(LINEAGE)) == {row_of("train-02")}
+    assert set(forgotten_samples(world)) == {row_of("train-02")}
 
 
 def test_rows_that_resolve_otherwise_than_when_the_batch_closed_stop_the_run() -> None:

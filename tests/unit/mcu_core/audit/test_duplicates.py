@@ -78,3 +78,10 @@ def test_without_unseen_images_the_least_similarity_decides() -> None:
     rng = torch.Generator().manual_seed(0)
     counted = find_duplicates(data, FORGET, RETAIN, torch.arange(0), rng, batch=32)
     assert (counted.near, "0.9900" in counted.method) == (1, True)
+
+
+def test_where_a_class_goes_entirely_only_exact_copies_can_be_left() -> None:
+    images, labels = noise(), torch.arange(520) % 2
+    labels[FORGET] = 2
+    images[20], images[21] = images[0], images[1] + 9
+    assert found(images, labels=labels)[:2] == (1, 0)

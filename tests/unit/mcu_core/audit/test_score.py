@@ -297,3 +297,12 @@ def test_the_scores_of_every_kind_of_outcome_are_evidence(
     assert [row.role for row in evidence_of(table, plan_of()).models] == [Role.ORIGINAL, Role.CANDIDATE]
     found = evidence_of(scored(hidden, sealed, mcu), plan_of())
     assert [row.role for row in found.models] == [Role.ORIGINAL, Role.PRE_UNLEARNED, Role.CANDIDATE]
+
+
+def test_a_class_that_goes_entirely_is_scored(hidden: Problem, sealed: SealedSamples, retrained: Outcome) -> None:
+    labels = hidden.data.labels
+    train = torch.cat([hidden.forget, hidden.retain])
+    gone = replace(hidden, forget=train[labels[train] == 1], retain=train[labels[train] != 1], teacher=None)
+    table = scored(gone, sealed, retrained, plan=plan_of(forget_count=len(gone.forget)))
+    assert set(table.label[table.rows(Group.FORGET)]) == {1}
+    assert table.facts.counts.sealed_matched == int((labels[sealed.evaluation] == 1).sum())

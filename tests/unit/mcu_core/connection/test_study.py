@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mcu_core import checkpoint
-from mcu_core.config import ConnectionConfig
+from mcu_core.config import ConnectionConfig, Precision
 from mcu_core.connection.barrier import deviation
 from mcu_core.connection.measure import study_rows
 from mcu_core.connection.page import connection_page
@@ -142,6 +142,17 @@ def test_a_control_point_that_was_kept_is_not_trained_again(
         found = study_connection(problem, *ends, small, 0, keep_control=how)
         assert untimed(found.paths) == untimed(connection.paths)
     assert len(made) == 1
+
+
+def test_both_paths_are_measured_in_float32_whatever_the_curve_is_trained_in(
+    problem: Problem, ends: Ends, small: ConnectionConfig
+) -> None:
+    def kept(_make: Callable[[], Params]) -> Params:
+        return ends[0].state.params
+
+    half = small.model_copy(update={"precision": Precision.BFLOAT16})
+    first, second = (study_connection(problem, *ends, config, 0, keep_control=kept).paths for config in (small, half))
+    assert untimed(first) == untimed(second)
 
 
 def test_the_same_seed_gives_the_same_study(

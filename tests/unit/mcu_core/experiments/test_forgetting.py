@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mcu_core.experiments.artefacts import Artefact, cells_of, render
-from mcu_core.experiments.cells import AuditedCell, PathwayCell, UnlearnedCell, dependencies
+from mcu_core.experiments.cells import AuditedCell, Cost, PathwayCell, RetrainedCell, UnlearnedCell, dependencies
 from mcu_core.experiments.forgetting import (
     AUDITORS,
     JUDGES,
@@ -13,6 +13,7 @@ from mcu_core.experiments.forgetting import (
     deletion_of_study,
     family,
     forgetting_rows,
+    teacher_cells,
     worlds,
 )
 from mcu_core.experiments.paper import Study
@@ -32,7 +33,7 @@ def losses(rows: Tensor) -> Tensor:
 def test_every_model_is_audited_by_one_family_that_taught_nobody() -> None:
     cells = cells_of(Artefact.FORGETTING, STUDY)
     audits = [cell for cell in cells if isinstance(cell, AuditedCell)]
-    assert {audit.of for audit in audits} == set(cells) - set(audits)
+    assert {audit.of for audit in audits} == set(cells) - set(audits) - set(teacher_cells(STUDY))
     assert {audit.family.seed for audit in audits} == {AUDITORS}
     taught = [cell for cell in cells if isinstance(cell, UnlearnedCell | PathwayCell) and cell.teachers]
     assert {teacher.seed for cell in taught for teacher in cell.teachers} == {TEACHERS}
@@ -88,6 +89,26 @@ def test_the_table_shows_both_aucs_and_says_what_was_forgotten(study: Study, for
     assert forgotten in rendered.markdown
     assert all(row["calibrated_auc"]["values"] == [0.5, 0.5] for row in rendered.data["rows"])
     assert all(row["calibrated_covers_half"] == 2 for row in rendered.data["rows"])
+
+
+def test_the_table_says_what_one_family_of_references_costs() -> None:
+    records = dict(records_of(cells_of(Artefact.FORGETTING, STUDY)))
+    first, second = teacher_cells(STUDY)
+    for cell, trained, cpu_seconds in ((first, 4_500, 500.0), (second, 13_500, 700.0)):
+        spent = {"retrain": Cost(seconds=1.0, cpu_seconds=cpu_seconds, trained=trained)}
+        records[cell] = records[cell].model_copy(update={"costs": spent})
+    rendered = render(Artefact.FORGETTING, STUDY, records)
+    assert "One family of references: 12.0 epochs (CPU) / 20.0 (images)." in rendered.markdown
+    assert rendered.data["one_family"]["epochs_by_images"]["values"] == pytest.approx([20.0, 20.0])
+
+
+def test_nothing_is_said_of_a_family_s_cost_where_every_rt_diverged() -> None:
+    records = dict(records_of(cells_of(Artefact.FORGETTING, STUDY)))
+    lost = {"metrics": None, "diverged": "in epoch 1"}
+    truths = {cell: truth.model_copy(update=lost) for cell, truth in records.items() if isinstance(cell, RetrainedCell)}
+    rendered = render(Artefact.FORGETTING, STUDY, records | truths)
+    assert "One family" not in rendered.markdown
+    assert rendered.data["one_family"] is None
 
 
 def test_calibrated_tails_are_shown_where_the_record_has_them() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -46,6 +48,12 @@ def test_rates_are_those_of_the_model(problem: Problem, runtime: Runtime) -> Non
     assert metrics.retain == accuracy(runtime, problem.original, problem.retain)
     assert metrics.test == accuracy(runtime, problem.original, problem.test)
     assert metrics.class_unlearning == 1.0 - accuracy(runtime, problem.original, problem.validation)
+
+
+def test_a_model_is_measured_in_float32_whatever_it_was_trained_in(problem: Problem, runtime: Runtime) -> None:
+    rows = rows_of(problem, class_test=True)
+    half = replace(runtime, dtype=torch.bfloat16)
+    assert measure(half, problem.original, rows) == measure(runtime, problem.original, rows)
 
 
 def test_a_model_that_memorised_d_f_is_seen(problem: Problem, runtime: Runtime) -> None:

@@ -3,8 +3,24 @@ from pathlib import Path
 
 import pytest
 
+from mcu_core.config import ReferenceFamilyConfig
+from mcu_core.experiments.cells import (
+    AuditedCell,
+    Cell,
+    CellRecord,
+    Cost,
+    OriginalCell,
+    ReferenceCell,
+    RetrainedCell,
+    UntouchedCell,
+    unlearned_of,
+)
+from mcu_core.experiments.plan import missing
 from mcu_core.experiments.store import CellStore
-from tests.studies import record_of, tiny_pathway
+from tests.studies import record_of, tiny_pathway, tiny_sweep
+
+PATHWAY = tiny_pathway()
+FAMILY = ReferenceFamilyConfig(folds=2, recipe=PATHWAY.world.recipe, seed=7)
 
 
 def only_file(folder: Path) -> Path:
@@ -32,6 +48,53 @@ def test_a_damaged_record_is_none(tmp_path: Path, content: str) -> None:
     store.write(record)
     only_file(tmp_path / "cells").write_text(content)
     assert store.read(record.cell) is None
+
+
+RETRAINED = RetrainedCell(world=PATHWAY.world, deletion=PATHWAY.deletion)
+
+
+@pytest.mark.parametrize(
+    ("cell", "part"),
+    [
+        (OriginalCell(world=PATHWAY.world), "train_accuracy"),
+        (OriginalCell(world=PATHWAY.world), "epochs"),
+        (UntouchedCell(world=PATHWAY.world, deletion=PATHWAY.deletion), "metrics"),
+        (RETRAINED, "metrics"),
+        (RETRAINED, "costs"),
+        (RETRAINED, "epochs"),
+        (ReferenceCell(world=PATHWAY.world, family=FAMILY, fold=0), "costs"),
+        (unlearned_of(PATHWAY), "metrics"),
+        (unlearned_of(PATHWAY), "costs"),
+        (PATHWAY, "metrics"),
+        (PATHWAY, "costs"),
+        (PATHWAY, "chosen"),
+        (AuditedCell(of=PATHWAY, family=FAMILY), "calibrated"),
+        (tiny_sweep(), "sweep"),
+    ],
+)
+def test_a_record_without_what_is_read_of_it_is_made_again(cell: Cell, part: str, tmp_path: Path) -> None:
+    store, record = CellStore(tmp_path), record_of(cell)
+    store.write(record)
+    assert store.read(cell) == record
+    path = only_file(tmp_path / "cells")
+    stored = json.loads(path.read_text())
+    del stored[part]
+    path.write_text(json.dumps(stored))
+    assert store.read(cell) is None
+    assert cell in missing([cell], store)
+
+
+def test_a_retraining_that_cost_nothing_is_no_measure_of_costs(tmp_path: Path) -> None:
+    store = CellStore(tmp_path)
+    store.write(record_of(RETRAINED).model_copy(update={"costs": {"retrain": Cost(seconds=1.0, cpu_seconds=0.0)}}))
+    assert store.read(RETRAINED) is None
+
+
+def test_a_divergence_needs_no_numbers(tmp_path: Path) -> None:
+    store = CellStore(tmp_path)
+    record = CellRecord(cell=PATHWAY, diverged="in epoch 1", environment=record_of(PATHWAY).environment)
+    store.write(record)
+    assert store.read(PATHWAY) == record
 
 
 def test_a_record_made_with_another_default_is_not_taken(tmp_path: Path) -> None:

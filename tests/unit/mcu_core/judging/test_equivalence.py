@@ -118,7 +118,8 @@ def test_a_larger_trace_of_a_large_audit_is_seen_more_often(auc: float, more: fl
     n, m = n + 50, m + 50
     seen = detection_power(auc, n, m, alpha=0.05)
 
-    assert detection_power(auc + more, n, m, alpha=0.05) >= seen - 1e-6
+    # Hanley and McNeil's variance is not symmetric about .5: just above it the power dips, at n >> m = 51 by 8.4e-5.
+    assert detection_power(auc + more, n, m, alpha=0.05) >= seen - 1e-4
 
 
 def test_nothing_is_seen_where_nothing_was_estimated() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from mcu_core.statistics.utility import utility_loss
+from mcu_core.statistics.utility import design_effect, utility_loss
 
 
 def right(*flags: int) -> NDArray[np.bool_]:
@@ -62,3 +62,37 @@ def test_no_change_at_all_still_has_a_bound_above_nothing() -> None:
     loss = utility_loss(same, same, level=0.95)
     assert loss.value == 0.0
     assert 0.0 < loss.upper < 0.005
+
+
+@given(st.lists(st.tuples(st.integers(-1, 1), st.integers(0, 4)), min_size=2, max_size=30))
+def test_the_design_effect_is_the_ratio_of_both_variances(samples: list[tuple[int, int]]) -> None:
+    values, subjects = (np.array(column) for column in zip(*samples, strict=True))
+    effect = design_effect(values.astype(float), subjects)
+    n, people = len(values), sorted(set(subjects.tolist()))
+    independent = n / (n - 1) * sum((values - values.mean()) ** 2)
+    if len(people) == n or independent == 0:
+        assert effect == 1.0
+    elif len(people) == 1:
+        assert effect == n
+    else:
+        sums = [sum(v - values.mean() for v in values[subjects == person]) for person in people]
+        grouped = len(people) / (len(people) - 1) * sum(total * total for total in sums)
+        assert effect == pytest.approx(max(1.0, grouped / independent))
+
+
+def test_copies_of_every_image_do_not_move_the_bound() -> None:
+    rng = np.random.default_rng(0)
+    original, candidate = rng.random(400) < 0.9, rng.random(400) < 0.85
+    single = utility_loss(original, candidate, level=0.95)
+    copied = utility_loss(
+        np.repeat(original, 4), np.repeat(candidate, 4), level=0.95, subjects=np.repeat(range(400), 4)
+    )
+    assert copied.value == pytest.approx(single.value)
+    assert copied.upper == pytest.approx(single.upper, abs=2e-4)
+
+
+def test_images_of_different_people_are_independent() -> None:
+    rng = np.random.default_rng(0)
+    original, candidate = rng.random(300) < 0.9, rng.random(300) < 0.85
+    alone = utility_loss(original, candidate, level=0.95)
+    assert utility_loss(original, candidate, level=0.95, subjects=np.arange(300)) == alone

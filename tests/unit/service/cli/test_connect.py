@@ -1,6 +1,6 @@
 import gzip
-import io
 import json
+import re
 import shutil
 import struct
 import sys
@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 from rich.progress import Progress
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from mcu_core import checkpoint, models
 from mcu_core.config import ArchitectureConfig
 from mcu_core.connection.report import Connection
 from service.__main__ import app
-from service.cli.connect import PhaseBars
 from service.demo_data import FASHION_ARCHITECTURE
 
 NETWORK = FASHION_ARCHITECTURE.model_copy(update={"name": "preresnet8"})
@@ -81,28 +79,75 @@ def test_people_see_a_table_and_where_the_files_are(fashion: Path, home: Path, s
     assert path.name in text.replace("\n", "")
 
 
-def test_two_files_are_connected_by_one_command(manifest: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def files(manifest: Path, tmp_path: Path) -> list[str]:
+    """What `connect` is told of two models, beside what is not usual."""
     ends = [tmp_path / f"{name}.safetensors" for name in "ab"]
     for seed, path in enumerate(ends):
         checkpoint.save(models.initialise(NETWORK, seed), path)
     ids = tmp_path / "ids.txt"
     ids.write_text("\n".join(_train_ids(manifest)[:10]), encoding="utf-8")
-    result = CliRunner().invoke(app, ["connect", *map(str, ends), *_options(manifest, ids, tmp_path, NETWORK)])
+    return [*map(str, ends), "--forget", str(ids)]
+
+
+def connect(files: list[str], manifest: Path, folder: Path, *more: str) -> Result:
+    options = ["--manifest", str(manifest), "--architecture", NETWORK.name, "--points", "3", "--threads", "1"]
+    options += ["--out", str(folder / "out"), "--store", str(folder / "store"), "--curve-epochs", "1"]
+    return CliRunner().invoke(app, ["connect", *files, *options, *more])
+
+
+def test_two_files_are_connected_by_one_command(files: list[str], manifest: Path, tmp_path: Path) -> None:
+    network = ["--classes", "10", "--image-size", "28", "--mean", str(NETWORK.mean[0]), "--std", str(NETWORK.std[0])]
+    result = connect(files, manifest, tmp_path, *network, "--name", "pair")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "pair.md").read_text(encoding="utf-8").startswith("# a to b")
 
 
-def test_the_manifest_tells_what_is_not_said_of_the_models(manifest: Path, tmp_path: Path) -> None:
-    ends = [tmp_path / f"{name}.safetensors" for name in "ab"]
-    for seed, path in enumerate(ends):
-        checkpoint.save(models.initialise(NETWORK, seed), path)
-    ids = tmp_path / "ids.txt"
-    ids.write_text("\n".join(_train_ids(manifest)[:10]), encoding="utf-8")
-    options = ["--manifest", str(manifest), "--forget", str(ids), "--architecture", NETWORK.name, "--points", "3"]
-    options += ["--out", str(tmp_path / "out"), "--curve-epochs", "1", "--threads", "1"]
-    result = CliRunner().invoke(app, ["connect", *map(str, ends), *options])
+def test_the_manifest_tells_what_is_not_said_of_the_models(files: list[str], manifest: Path, tmp_path: Path) -> None:
+    result = connect(files, manifest, tmp_path)
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "out" / "connection-a-b-curve-epochs-1-points-3.md").is_file()
+    (path,) = (tmp_path / "out").glob("*.md")
+    assert re.fullmatch(r"connection-a-b-[0-9a-f]{16}-curve-epochs-1-points-3\.md", path.name)
+
+
+def test_another_forget_set_is_another_result(files: list[str], manifest: Path, tmp_path: Path) -> None:
+    for count in (10, 9):
+        Path(files[-1]).write_text("\n".join(_train_ids(manifest)[:count]), encoding="utf-8")
+        assert connect(files, manifest, tmp_path).exit_code == 0
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+
+
+def test_an_interrupted_command_goes_on_with_the_curve_that_it_has(
+    files: list[str], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_bars: Progress, *_arguments: object, **_fields: object) -> None:
+        if list((tmp_path / "store").glob("*.sha256")):  # the curve is there, and is being measured
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "update", interrupt)
+        result = connect(files, manifest, tmp_path)
+    assert result.exit_code == 130
+    assert "the same command goes on from there" in result.stderr
+    (kept,) = (tmp_path / "store").glob("*.safetensors")
+    before = kept.stat().st_mtime_ns
+    assert connect(files, manifest, tmp_path).exit_code == 0
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*.safetensors")] == [before]
+
+
+@pytest.mark.parametrize("command", ["connect", "connect-study"])
+def test_a_folder_that_takes_no_results_is_told_before_anything_is_trained(
+    command: str, files: list[str], manifest: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").touch()
+    if command == "connect":
+        result = connect(files, manifest, tmp_path)
+    else:
+        options = ["--data", str(manifest), "--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
+        result = CliRunner().invoke(app, ["connect-study", "seeds", *options])
+    assert result.exit_code == 1
+    assert "out" in result.stderr
+    assert not (tmp_path / "store").exists()
 
 
 def test_half_of_a_networks_input_is_refused(manifest: Path, tmp_path: Path) -> None:
@@ -158,13 +203,19 @@ def test_a_study_that_means_nothing_is_refused_before_data_are_read(
     assert not (tmp_path / "store").exists()
 
 
-def test_a_name_with_folders_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("../evil", "is a name without folders"), ("é" * 101, "has 202 bytes, of 200 that a name may have")],
+)
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_read(
+    name: str, message: str, tmp_path: Path
+) -> None:
     ids = tmp_path / "ids.txt"
     ids.write_text("a", encoding="utf-8")
-    options = ["--manifest", "m.parquet", "--forget", str(ids), "--architecture", "preresnet8", "--name", "../evil"]
+    options = ["--manifest", "m.parquet", "--forget", str(ids), "--architecture", "preresnet8", "--name", name]
     result = CliRunner().invoke(app, ["connect", "a", "b", *options, "--json"])
     assert result.exit_code == 1
-    assert "--name: is a name without folders" in json.loads(result.stderr)["error"]["message"]
+    assert f"--name: {message}" in json.loads(result.stderr)["error"]["message"]
 
 
 def test_a_network_whose_features_cannot_be_compared_is_refused_before_it_is_trained(
@@ -217,16 +268,6 @@ def test_other_images_are_another_study(fashion: Path, home: Path, spoken: str, 
     assert {Path(name).name for name in files}.isdisjoint(Path(name).name for name in json.loads(spoken)["files"])
 
 
-def test_what_begins_anew_under_the_same_name_is_shown_again() -> None:
-    with Progress(console=Console(file=io.StringIO())) as bars:
-        told = PhaseBars(bars)
-        seen = []
-        for what, done, total in (("a", 1, 4), ("a", 4, 4), ("b", 2, 3), ("a", 1, 4), ("a", 2, 4), ("a", 0, 4)):
-            told(what, done, total)
-            seen.append([(task.description, task.completed) for task in bars.tasks if task.visible])
-    assert seen == [[("a", 1)], [("a", 4)], [("b", 2)], [("a", 1)], [("a", 2)], [("a", 0)]]
-
-
 def _train_ids(manifest: Path) -> list[str]:
     rows = pq.read_table(manifest, columns=["sample_id", "split"]).to_pylist()
     return [row["sample_id"] for row in rows if row["split"] == "train"]
@@ -235,4 +276,5 @@ def _train_ids(manifest: Path) -> list[str]:
 def _options(manifest: Path, ids: Path, folder: Path, network: ArchitectureConfig) -> list[str]:
     options = ["--manifest", str(manifest), "--forget", str(ids), "--architecture", network.name, "--name", "pair"]
     options += ["--classes", "10", "--image-size", "28", "--mean", str(network.mean[0]), "--std", str(network.std[0])]
+    options += ["--store", str(folder / "store")]
     return [*options, "--out", str(folder / "out"), "--curve-epochs", "1", "--points", "3", "--threads", "1"]

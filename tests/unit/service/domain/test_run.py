@@ -29,7 +29,7 @@ from service.domain.run import (
     resolution_key,
     spec_key,
 )
-from tests.records import ARCHITECTURE, NOW, SPEC, a_run, an_attempt, digest_of
+from tests.records import ARCHITECTURE, NOW, SPEC, a_run, an_attempt, an_order_for, digest_of
 from tests.results import POLICY
 
 OTHER_VALUES: dict[str, Any] = {
@@ -102,16 +102,7 @@ def test_any_numbers_in_a_specification_survive_json(alpha: float, decay: float,
     assert RunSpec.model_validate_json(spec.to_bytes()) == spec
 
 
-ORDER = WorkOrder(
-    run_id=SPEC.run_id,
-    spec=SPEC,
-    epoch=3,
-    rung_index=1,
-    audits_before=1,
-    pathway_epoch=2,
-    previous_attempts=(an_attempt(2),),
-    split_key=digest_of("split key"),
-)
+ORDER = an_order_for(replace(a_run(), epoch=3, rung_index=1, pathway_epoch=2, attempts=(an_attempt(2),)))
 
 
 def test_an_order_survives_json() -> None:
@@ -120,7 +111,7 @@ def test_an_order_survives_json() -> None:
     assert again == ORDER
     assert again.to_bytes() == ORDER.to_bytes()
     assert again.rung == SPEC.config.ladder[1]
-    assert again.prefix == f"runs/{SPEC.run_id}/attempts/0003"
+    assert again.prefix == f"runs/{ORDER.run_id}/attempts/0003"
 
 
 @pytest.mark.parametrize(
@@ -183,4 +174,4 @@ def test_a_job_name_fits_into_a_kubernetes_label() -> None:
 
 
 def test_a_verdict_is_kept_with_its_attempt() -> None:
-    assert an_attempt(1, verdict=Verdict.ACCEPT).model_dump(mode="json")["verdict"] == "ACCEPT"
+    assert an_attempt(1, verdict=Verdict.ACCEPT_POWERED).model_dump(mode="json")["verdict"] == "ACCEPT_POWERED"

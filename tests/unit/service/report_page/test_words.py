@@ -41,7 +41,7 @@ def test_each_claim_has_a_sentence_of_its_own(claim: Claim) -> None:
 
 
 def test_equivalence_is_claimed_with_its_margin() -> None:
-    assert "give or take 5.0" in words.claim(REPORTS[Verdict.ACCEPT_POWERED].judgement)
+    assert "give or take 5.0 percentage points." in words.claim(REPORTS[Verdict.ACCEPT_POWERED].judgement)
 
 
 def rejected_for(*codes: ReasonCode) -> Judgement:

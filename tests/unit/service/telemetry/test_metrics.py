@@ -69,7 +69,9 @@ def test_the_latest_audit_is_shown(registry: CollectorRegistry, metrics: Metrics
 
     assert registry.get_sample_value("unlearn_audit_auc", {"lineage": SPEC.lineage, "bound": "value"}) == 0.52
     assert registry.get_sample_value("unlearn_audit_auc", {"lineage": SPEC.lineage, "bound": "low"}) == 0.45
-    assert registry.get_sample_value("unlearn_audit_gap", {"lineage": SPEC.lineage, "set": "retain"}) == 0.04
+    assert registry.get_sample_value("unlearn_audit_gap", {"lineage": SPEC.lineage, "set": "retain"}) == (
+        _report(0.45).evidence.models[-1].retain_gap
+    )
     power = registry.get_sample_value("unlearn_audit_positive_control_power", {"lineage": SPEC.lineage})
     assert power == _report(0.45).judgement.positive_control_power
 

@@ -38,7 +38,7 @@ BUSY = StoreTotals(
     open_due=(NOW - timedelta(hours=1), NOW + timedelta(days=364), NOW + timedelta(days=366)),
     completion_seconds=(30.0, 60.0, 100.0, 86_400.0 * 365),
     last_success=(("digits", NOW),),
-    verdicts=(("ACCEPT", 1),),
+    verdicts=(("ACCEPT_POWERED", "EQUIVALENT_WITHIN", 1),),
     forgotten=(("digits", 42),),
     canaries_left=(("digits", 0), ("faces", 36)),
 )
@@ -87,7 +87,9 @@ def test_counts_are_those_of_the_store() -> None:
     assert _get(values, "unlearn_tickets_overdue") == 1.0
     assert _get(values, "unlearn_tickets_at_risk") == 1.0, "the slowest of 4 tickets took 365 days"
     assert _get(values, "unlearn_runs", phase="committed") == 1.0
-    assert _get(values, "unlearn_audit_verdicts_total", verdict="ACCEPT") == 1.0
+    assert (
+        _get(values, "unlearn_audit_verdicts_total", verdict="ACCEPT_POWERED", claim_level="EQUIVALENT_WITHIN") == 1.0
+    )
     assert _get(values, "unlearn_forget_set_samples", lineage="digits") == 42.0
     assert _get(values, "unlearn_canaries_left", lineage="digits") == 0.0, "it was planted, and is used up"
     assert _get(values, "unlearn_canaries_left", lineage="faces") == 36.0
@@ -120,7 +122,7 @@ def test_every_value_of_an_enum_is_there(totals: StoreTotals) -> None:
     assert all(_get(values, "unlearn_runs", phase=phase.value) is not None for phase in RunPhase)
     assert _get(values, "unlearn_tickets_submitted_total", regime="ccpa", source="inline") == 0.0
     assert _get(values, "unlearn_tickets_closed_total", outcome="rejected", reason="none") == 0.0
-    assert _get(values, "unlearn_audit_verdicts_total", verdict="VACUOUS") == 0.0
+    assert _get(values, "unlearn_audit_verdicts_total", verdict="VACUOUS", claim_level="NOTHING") == 0.0
 
 
 def test_without_open_tickets_nothing_is_due() -> None:

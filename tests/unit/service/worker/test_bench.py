@@ -54,6 +54,8 @@ def test_defaults_are_measurable(artefact: Artefact) -> None:
         ("forgetting", {"label": 1, "count": 10}, "count"),
         ("forgetting", {"label": 1, "hardest": True}, "hardest"),
         ("forgetting", {"count": 10, "share": 0.2}, "share"),
+        ("forgetting-ablation", {"count": 10, "share": 0.2}, "share"),
+        ("forgetting-ablation", {"label": 1, "hardest": True}, "hardest"),
     ],
 )
 def test_a_setting_that_would_be_ignored_is_refused(artefact: str, change: dict[str, Any], field: str) -> None:
@@ -161,6 +163,7 @@ def test_defaults_that_are_spelt_out_keep_the_plain_name(data: ResearchData) -> 
         ("table3", {"label": 1}, "table3-label-1"),
         ("table3", {"label": 0}, "table3"),
         ("forgetting", {"label": 0}, "forgetting-label-0"),
+        ("forgetting-ablation", {"seeds": (0,), "folds": 2}, "forgetting-ablation-seeds-0-folds-2"),
         ("figure3", {"train_images": 20, "seeds": (4,)}, "figure3-train-20-seeds-4"),
         (
             "table1",

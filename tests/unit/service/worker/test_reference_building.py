@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mcu_core.references import ReferenceFamily
 from mcu_core.runtime import runtime_of
 from service.adapters.memory import FrozenClock, MemoryObjectStore
 from service.adapters.memory_store import MemoryStore
+from service.domain.commitment import CommitmentKey
 from service.domain.model import Model
 from service.domain.references import (
     BuildStage,
@@ -39,17 +41,18 @@ from service.errors import (
 from service.pixel_files import PixelCache
 from service.ports import Change, ObjectStore
 from service.references import ReferenceRegister
-from service.worker.job import pose
+from service.worker.posing import pose
 from service.worker.reference_building import ReferenceBuilder, Told
 from service.worker.references import load_auditors, load_family, with_teacher
 from service.worker.samples import decode
 from tests.families import forgetting
 from tests.pictures import PEOPLE, TINY, put_manifest, tiny_model
-from tests.records import LINEAGE, NOW, SPEC
-from tests.world import KEY, PURGE_AFTER
+from tests.records import LINEAGE, NOW, SPEC, a_run, an_order_for
 
 AUDIT, TEACH = ReferencePurpose.AUDIT, ReferencePurpose.TEACH
 FOLDS = 3
+KEY = CommitmentKey(bytes(range(32)))
+PURGE_AFTER = timedelta(days=28)
 
 
 def ignore(_stage: BuildStage, _done: float, _total: int) -> None:
@@ -315,16 +318,9 @@ def test_what_is_not_the_registered_family_is_refused(
 
 
 def order_of(spec: RunSpec) -> WorkOrder:
-    return WorkOrder(
-        run_id=spec.run_id,
-        spec=spec,
-        epoch=1,
-        rung_index=0,
-        audits_before=0,
-        pathway_epoch=None,
-        previous_attempts=(),
-        split_key="1" * 64,
-    )
+    order = an_order_for(replace(a_run(), run_id=spec.run_id, spec=spec))
+    plan = order.plan.model_copy(update={"canaries": None})
+    return order.model_copy(update={"plan": plan, "split_key": "1" * 64})
 
 
 def test_an_order_names_its_auditors_or_has_none(place: Place) -> None:
@@ -353,7 +349,7 @@ def test_a_rung_that_asks_for_a_teacher_gets_what_models_answer_that_never_saw_t
     samples = decode(manifest, TINY, folder=place.folder / "again")
     base = place.objects.read(place.member(record, 0))
     spec = spec.model_copy(update={"base_model_digest": record.weights[0]})
-    problem, _ = pose(order_of(spec), resolution, samples, base)
+    problem = pose(order_of(spec), resolution, samples, base).problem
 
     assert with_teacher(plain, problem, place.objects) is problem
     taught = with_teacher(order_of(spec), problem, place.objects)
