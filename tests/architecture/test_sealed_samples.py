@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 OPENED_IN = {"mcu_core/audit"}
 """Where the sealed samples may be opened."""
-HANDED_ON_IN = {"mcu_core/images.py", "service/worker/job.py"}
+HANDED_ON_IN = {"mcu_core/images.py", "service/worker/posing.py"}
 """Where they are made, and handed from the data to the audit."""
 
 
