@@ -1,8 +1,9 @@
 """Objects as files in a directory, safe across threads, processes and crashes.
 
-Layout: a key is a symbolic link to `.blobs/<token>.<sha256>` with the ending of a page. A link is made or replaced in one atomic step, and with
-it bytes and digest change together: no crash leaves one without the other. A blob that is being written ends in
-`.partial` and is locked by its writer; what a killed writer left is swept when a store is opened.
+Layout: a key is a symbolic link to `.blobs/<token>.<sha256>`, with the ending of a page where it is one. A link is made
+or replaced in one atomic step, and with it bytes and digest change together: no crash leaves one without the other. A
+blob that is being written ends in `.partial` and is locked by its writer; what a killed writer left is swept when a
+store is opened.
 """
 
 import fcntl
