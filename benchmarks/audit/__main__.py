@@ -45,6 +45,7 @@ def _audit(options: argparse.Namespace) -> None:
             folder=options.out,
             train=options.train,
             calibrated=options.part == "power",
+            again=options.again,
         )
 
 
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         part.add_argument(
             "--train", action="store_true", help="also what `unlearn bench forgetting` would have trained"
         )
+        part.add_argument("--again", action="store_true", help="judge kept scores anew: the statistics have changed")
         _add_store(part)
     part = parts.add_parser("pseudo", help="unseen images of real models in the place of D_f; after power, minutes")
     part.add_argument("--repetitions", type=int, default=500, help="of each row")

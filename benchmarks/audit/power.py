@@ -60,6 +60,7 @@ def audit_seed(
     folder: Path,
     train: bool,
     calibrated: bool = True,
+    again: bool = False,
 ) -> None:
     """Audit the candidates of one seed, as far as their models are there.
 
@@ -73,6 +74,7 @@ def audit_seed(
         train: whether to train what the store lacks of originals, retrained models and references; what a method makes
             of them is made in any case.
         calibrated: whether references take part, once they are there.
+        again: whether to judge kept scores anew, after a change of statistics or gate.
     """
     original = OriginalCell(world=bench.world(seed))
     if not train and lacking(bench.store, original):
@@ -86,7 +88,7 @@ def audit_seed(
         if absent:
             print(f"{name}: {offered.value} waits for {len(absent)} of kind {absent[0].kind}", flush=True)
         else:
-            _audit(case, offered, kept, folder, calibrated=calibrated)
+            _audit(case, offered, kept, folder, calibrated=calibrated, again=again)
 
 
 def lacking(store: CellStore, *cells: Cell) -> list[Cell]:
@@ -95,7 +97,7 @@ def lacking(store: CellStore, *cells: Cell) -> list[Cell]:
     return [cell for cell in cells if isinstance(cell, kinds) and not store.has_weights(cell)]
 
 
-def _audit(case: AuditedCase, offered: Offered, scores: Scores, folder: Path, *, calibrated: bool) -> None:
+def _audit(case: AuditedCase, offered: Offered, scores: Scores, folder: Path, *, calibrated: bool, again: bool) -> None:
     """Score a candidate unless its scores are kept, and judge it unless that was done with these scores."""
     began = time.monotonic()
     table = scores.read(offered)
@@ -108,7 +110,7 @@ def _audit(case: AuditedCase, offered: Offered, scores: Scores, folder: Path, *,
         write_whole(scores.path(offered), to_parquet(table))
     digest = hashlib.sha256(scores.path(offered).read_bytes()).hexdigest()
     known = results.read(scores.name, folder).get("candidates", {}).get(offered.value, {})
-    if known.get("scores") == digest and known.get("policy") == case.bench.policy.digest:
+    if not again and known.get("scores") == digest and known.get("policy") == case.bench.policy.digest:
         return
     rows = judged(table, case.plan(calibrated=table.references is not None), case.bench.policy)
     found = {"scores": digest, "policy": case.bench.policy.digest, "t": table.facts.chosen_t, "rows": rows}
