@@ -34,9 +34,10 @@ from mcu_core.connectivity.selection import (
 )
 from mcu_core.connectivity.sweep import Sweep, selection_rows
 from mcu_core.errors import ConfigurationError
-from mcu_core.inference import accuracy, unseen_accuracy
+from mcu_core.inference import accuracy, reestimate_batchnorm, unseen_accuracy
 from mcu_core.masks import TensorMask
 from mcu_core.methods import unlearn
+from mcu_core.methods.retrain import batchnorm_sample
 from mcu_core.report import ModelName, PathwayReport, References
 from mcu_core.runtime import Runtime, runtime_of, stream
 from mcu_core.types import (
@@ -269,6 +270,9 @@ def _retrain(work: _Work, rung: RetrainRung) -> Outcome:
     rng = stream(work.seed, "retrain")
     with work.clock.phase(Phase.RETRAIN):
         state = unlearn(work.problem, rung.recipe, rng, runtime=work.runtime, progress=work.progress)
+        state = reestimate_batchnorm(
+            work.runtime, state, batchnorm_sample(work.problem, stream(work.seed, "batchnorm"))
+        )
     return Outcome(
         name=ModelName.RETRAINED,
         candidate=Candidate(t=None, state=state),

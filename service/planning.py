@@ -9,7 +9,7 @@ from service.attestation import PlanStatement, attest, microseconds, plan_statem
 from service.domain.commitment import CommitmentKey
 from service.domain.receipt import ForgottenSet, forgotten_set
 from service.domain.run import RunSpec, UnlearningRun, plan_envelope_key, plan_key
-from service.errors import ObjectMissingError
+from service.errors import DigestMismatchError, ObjectMissingError
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.references import ReferenceRegister
 from service.signing import Signer, read_envelope
@@ -32,16 +32,21 @@ class Planner:
     def plan(self, run: UnlearningRun) -> AuditPlan:
         """Return the plan of a run's present attempt; it and its envelope lie beside the attempt when this returns.
 
-        A plan that is there already is the attempt's: a crash came between it and the ledger.
+        A plan that is there already is the attempt's: a crash came between it and the ledger. But nobody else's is:
+        whoever computes can write to the object store, too.
 
         Raises:
+            DigestMismatchError: what is there is not what this attempt's audit is to do.
             ObjectStoreUnavailableError: nothing can be written now.
             SignatureError: the key cannot sign.
         """
-        key = plan_key(run.run_id, run.epoch)
+        key, fresh = plan_key(run.run_id, run.epoch), self._fresh(run)
         if self.objects.head(key) is None:
-            self.objects.create(key, self._fresh(run).to_bytes())
+            self.objects.create(key, fresh.to_bytes())
         plan = AuditPlan.model_validate_json(self.objects.read(key))
+        expected = fresh.model_copy(update={"created_at": min(plan.created_at, fresh.created_at)})
+        if plan != expected:
+            raise DigestMismatchError("the plan that lies there is not the attempt's")
         envelope_key = plan_envelope_key(run.run_id, run.epoch)
         if self.objects.head(envelope_key) is None:
             statement = plan_statement(plan, attested_at=self.clock.now())

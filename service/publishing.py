@@ -103,6 +103,7 @@ class Publisher:
         return data
 
     def _write_objects(self, run: UnlearningRun, release: Release, report_bytes: bytes) -> None:
+        evidence = self._evidence(run, release, report_bytes)  # first: without it no weights are written
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
             candidate = self.objects.download(f"{attempt_prefix(run.run_id, run.epoch)}/candidate.safetensors", path)
@@ -110,7 +111,7 @@ class Publisher:
                 raise DigestMismatchError("the candidate is not the one that was audited")
             replace_orphan(self.objects, weights_key(release.lineage, release.number), path)
         replace_orphan(self.objects, card_key(release.lineage, release.number), canonical_bytes(_card(run, release)))
-        for name, content in self._evidence(run, release, report_bytes).items():
+        for name, content in evidence.items():
             replace_orphan(self.objects, evidence_key(release.lineage, run.run_id, name), content)
 
     def _evidence(self, run: UnlearningRun, release: Release, report_bytes: bytes) -> dict[str, bytes]:
@@ -118,15 +119,18 @@ class Publisher:
         report = AuditReport.model_validate_json(report_bytes)
         prefix = attempt_prefix(run.run_id, run.epoch)
         planned = {name: self.objects.read(f"{prefix}/{name}") for name in (PLAN, PLAN_ENVELOPE)}
+        _require_digest(planned[PLAN], run.plan_digest, "the plan is not the one in the ledger")
         judged = judged_members(report, page=self.render(report), signer=self.signer, now=release.created_at)
         scores = self.objects.read(f"{prefix}/{SCORES}")
-        if hashlib.sha256(scores).hexdigest() != report.subjects.scores:
-            raise DigestMismatchError("the scores are not those that the report was computed from")
+        _require_digest(scores, report.subjects.scores, "the scores are not those that the report was computed from")
         members = planned | judged | basis_members(run.spec.policy, scores)
         for attempt in run.attempts[:-1]:
             folder = attempt_prefix(run.run_id, attempt.attempt)
             kept = (PLAN, PLAN_ENVELOPE, REPORT, REPORT_ENVELOPE)
-            members |= earlier_members(attempt.attempt, {name: self.objects.read(f"{folder}/{name}") for name in kept})
+            earlier = {name: self.objects.read(f"{folder}/{name}") for name in kept}
+            _require_digest(earlier[PLAN], attempt.plan_digest, "an earlier plan is not the one in the ledger")
+            _require_digest(earlier[REPORT], attempt.report_digest, "an earlier report is not the one that was judged")
+            members |= earlier_members(attempt.attempt, earlier)
         return members
 
     def attest_attempt(self, run: UnlearningRun, report: AuditReport) -> None:
@@ -208,6 +212,11 @@ def pointed_release(objects: ObjectStore, lineage: str) -> int:
         return int(json.loads(objects.read(pointer_key(lineage)))["release"])
     except (DigestMismatchError, ValueError, KeyError, TypeError):
         return 0
+
+
+def _require_digest(content: bytes, digest: str | None, otherwise: str) -> None:
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DigestMismatchError(otherwise)
 
 
 def _card(run: UnlearningRun, release: Release) -> dict[str, object]:

@@ -1,11 +1,14 @@
 """Where a candidate's BatchNorm statistics come from: they must be those of D_r."""
 
+from typing import assert_never
+
 import torch
 from torch import Tensor
 
 from mcu_core.config import AnotherPointRung, McuRung, RetrainRung, Rung
 from mcu_core.connectivity.sweep import selection_rows
 from mcu_core.inference import batchnorm_buffers, reestimate_batchnorm
+from mcu_core.methods.retrain import batchnorm_sample
 from mcu_core.report import ModelName
 from mcu_core.report.evidence import BatchNormSource
 from mcu_core.runtime import Runtime, stream
@@ -19,7 +22,7 @@ EPSILON = 1e-5
 """Added to a variance, as BatchNorm itself does: a channel that is always off has none."""
 
 
-def batchnorm_rows(problem: Problem, rung: Rung, seed: int) -> Tensor | None:
+def batchnorm_rows(problem: Problem, rung: Rung, seed: int) -> Tensor:
     """Return the samples of D_r that the candidate's statistics should come from.
 
     Args:
@@ -28,13 +31,15 @@ def batchnorm_rows(problem: Problem, rung: Rung, seed: int) -> Tensor | None:
         seed: with which `pipeline.run` ran it.
 
     Returns:
-        int64 `[n]`; `None` where a training leaves its own statistics.
+        int64 `[n]`.
     """
     match rung:
         case McuRung() | AnotherPointRung():
             return selection_rows(problem, rung.selection, stream(seed, "selection")).batchnorm
         case RetrainRung():
-            return None
+            return batchnorm_sample(problem, stream(seed, "batchnorm"))
+        case _:
+            assert_never(rung)
 
 
 def batchnorm_source(
@@ -46,7 +51,8 @@ def batchnorm_source(
         runtime: network, the samples that the run could read, device and the run's own arithmetic.
         outcome: with the candidate as it was read back.
         original_buffers: what is no statistic of BatchNorm comes from there.
-        rows: int64 `[n]`, as `batchnorm_rows` gives them.
+        rows: int64 `[n]`, as `batchnorm_rows` gives them; `None` where nobody knows, as of a model that was retrained
+            elsewhere and keeps what its training left.
 
     Returns:
         DIFFERENT also where nothing says which rows they should come from: a check not made is a check failed.

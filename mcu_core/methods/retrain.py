@@ -4,12 +4,15 @@ import torch
 from torch import Tensor
 
 from mcu_core.config import RetrainConfig
-from mcu_core.data import PlainBatches
+from mcu_core.data import PlainBatches, subsample
 from mcu_core.losses import cross_entropy
 from mcu_core.models import initialise
 from mcu_core.runtime import Runtime
 from mcu_core.training import Epoch, minimise
 from mcu_core.types import Phase, Problem, Progress, State, check_labels, ignore_progress
+
+BATCHNORM_IMAGES = 2048
+"""Images of D_r on which the statistics of a retrained candidate are estimated: see `batchnorm_sample`."""
 
 
 def retrain(
@@ -38,6 +41,15 @@ def retrain(
     Source: the reference that every unlearning method is compared with (RT in arXiv 2505.10859).
     """
     return train_from_scratch(runtime, problem.retain, config, rng, progress=progress)
+
+
+def batchnorm_sample(problem: Problem, rng: torch.Generator) -> Tensor:
+    """Return the samples of D_r, int64 `[n]`, that the BatchNorm statistics of a retrained candidate come from.
+
+    Those that a training leaves depend on its every batch: nobody could check where they come from without repeating
+    it. Estimated anew on known samples they can be checked, as those of every other candidate.
+    """
+    return subsample(problem.retain, BATCHNORM_IMAGES, rng)
 
 
 def train_from_scratch(

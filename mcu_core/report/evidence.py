@@ -64,7 +64,7 @@ class BatchNormSource(StrEnum):
     REPRODUCED = "reproduced"
     """Estimating them anew on D_r gave the candidate's."""
     TRAINED = "trained"
-    """A retrained model keeps those of its own training on D_r."""
+    """A model that was retrained elsewhere keeps those of its own training on D_r; nobody could check them."""
     DIFFERENT = "different"
     """Estimating them anew on D_r gave others: they come from elsewhere."""
 

@@ -20,9 +20,8 @@ def recomputation_checks(contents: Contents) -> dict[CheckName, Callable[[], str
     Raises:
         ImportError: the packages that compute statistics are not installed.
     """
-    from mcu_core.statistics.assemble import evidence_of  # noqa: PLC0415
-
     from mcu_core.judging.decide import decide  # noqa: PLC0415  # lower levels need neither SciPy nor statsmodels
+    from mcu_core.statistics.assemble import evidence_of  # noqa: PLC0415
     from mcu_core.statistics.scores import from_parquet  # noqa: PLC0415
 
     main = contents.main

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcu_core import models
+from mcu_core import models, pipeline
 from mcu_core.audit.batchnorm import batchnorm_rows, batchnorm_source
 from mcu_core.config import AnotherPointRung, RetrainRung
 from mcu_core.inference import reestimate_batchnorm
 from mcu_core.report.evidence import BatchNormSource
 from mcu_core.types import Outcome, Problem
 from tests.audits import RUNG, retrained_as
-from tests.cases import RECIPE, TINY, tiny_runtime
+from tests.cases import RECIPE, TINY, tiny_config, tiny_runtime
 
 
 def source(problem: Problem, outcome: Outcome, rows: Tensor | None) -> BatchNormSource:
@@ -53,8 +53,14 @@ def test_statistics_that_are_not_finite_are_different(hidden: Problem, mcu: Outc
     assert source(hidden, broken, batchnorm_rows(hidden, RUNG, 0)) is BatchNormSource.DIFFERENT
 
 
-def test_a_retrained_model_keeps_those_of_its_training(hidden: Problem, retrained: Outcome) -> None:
-    assert batchnorm_rows(hidden, RetrainRung(recipe=RECIPE), 0) is None
+def test_the_statistics_of_a_retrained_candidate_are_reproduced(hidden: Problem) -> None:
+    rung = RetrainRung(recipe=RECIPE)
+    made, rows = pipeline.run(hidden, rung, tiny_config(), 5), batchnorm_rows(hidden, rung, 5)
+    assert source(hidden, made, rows) is BatchNormSource.REPRODUCED
+    assert source(hidden, with_statistics_of(hidden, made, hidden.forget), rows) is BatchNormSource.DIFFERENT
+
+
+def test_a_model_that_was_retrained_elsewhere_keeps_those_of_its_training(hidden: Problem, retrained: Outcome) -> None:
     assert source(hidden, retrained, None) is BatchNormSource.TRAINED
 
 
@@ -65,8 +71,6 @@ def test_a_pathway_point_without_known_rows_fails_closed(hidden: Problem, mcu: O
 def test_another_point_estimates_on_rows_of_its_own_seed(hidden: Problem) -> None:
     rung = AnotherPointRung(selection=RUNG.selection)
     first, other = (batchnorm_rows(hidden, rung, seed) for seed in (0, 1))
-    assert first is not None
-    assert other is not None
     assert not torch.equal(first, other)
     assert bool(torch.isin(first, hidden.retain).all())
 

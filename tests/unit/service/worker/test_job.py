@@ -226,6 +226,7 @@ def test_the_report_speaks_of_what_is_stored(done: Job) -> None:
     assert subjects.base_model == facts.digests[Role.ORIGINAL] == hashlib.sha256(BASE).hexdigest()
     assert subjects.plan == facts.plan == done.order.plan.digest
     assert facts.started_at > done.order.planned_at
+    assert facts.batchnorm is BatchNormSource.REPRODUCED
 
 
 def test_the_report_recomputes_from_scores_plan_and_policy(done: Job) -> None:
