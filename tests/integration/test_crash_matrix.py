@@ -27,7 +27,7 @@ from service.errors import ObjectStoreUnavailableError, StoreUnavailableError
 from tests.attempts import Attempt, accept, dies, fails, reject
 from tests.canaries import planted_row_of
 from tests.faults import Faults, Kill
-from tests.memory_manifests import row_of
+from tests.memory_manifests import ROWS, row_of
 from tests.records import LINEAGE
 from tests.world import CANARIES_PER_RUN, Process, World, world_with_canaries
 
@@ -99,8 +99,12 @@ def require_story_told_once(world: World, ticket: Ticket) -> None:
     report = world.objects.head(report_key(LINEAGE, run.run_id, "json"))
     assert report is not None
     assert report.sha256 == released.report_digest == run.attempts[-1].report_digest
-    # Exactly the requested rows are forgotten.
-    assert world.store.forgotten_rows(LINEAGE) == {row_of(sample_id): 2 for sample_id in FORGET}
+    # Exactly the requested rows are forgotten, and the canaries that went with them.
+    forgotten = world.store.forgotten_rows(LINEAGE)
+    asked_for = {row: release for row, release in forgotten.items() if row < len(ROWS)}
+    assert asked_for == {row_of(sample_id): 2 for sample_id in FORGET}
+    assert set(forgotten.values()) == {2}
+    assert len(forgotten) == run.spec.unlearned_count
     # The run went through its attempts, each executed once.
     assert run.phase is RunPhase.COMMITTED
     assert [attempt.verdict for attempt in run.attempts] == [Verdict.REJECT, Verdict.ACCEPT_CANARY_BACKED]
@@ -108,8 +112,9 @@ def require_story_told_once(world: World, ticket: Ticket) -> None:
     assert len(world.executions()) == len(STORY)
     # No personal data are left of it.
     left = {key.rpartition("/")[2] for key in world.objects.keys("runs")}
-    assert left <= {"spec.json", "report.json", "outcome.json", "progress.json"}
-    assert world.pixels.rows == {(LINEAGE, run.spec.manifest_digest, row_of(sample_id)) for sample_id in FORGET}
+    evidence = {"plan.json", "plan.dsse.json", "report.json", "report.dsse.json"}
+    assert left <= {"spec.json", "outcome.json", "progress.json"} | evidence
+    assert world.pixels.rows == {(LINEAGE, run.spec.manifest_digest, row) for row in forgotten}
     # The ledger tells it once.
     require_ledger_in_order(world, ticket)
 
