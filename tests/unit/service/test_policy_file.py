@@ -22,7 +22,7 @@ def test_the_shipped_thresholds_are_those_of_the_design(shipped: AuditPolicy) ->
         version="2026-12",
         alpha=0.05,
         alpha_decay=0.5,
-        control_alpha=0.01,
+        control_alpha=0.001,
         tail_level=0.01,
         margin=0.10,
         margin_large=0.05,
