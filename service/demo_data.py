@@ -18,8 +18,8 @@ from service.manifests.plan import BuildOptions, SampleSource
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Of Debian's package `dataset-fashion-mnist`."""
-TRAIN_COUNT = 3000
-HELDOUT_COUNT = 6000
+TRAIN_COUNT = 2400
+HELDOUT_COUNT = 5000
 DIGITS_HELDOUT_SHARE = 0.6
 CANARY_COUNT = 128
 """About half of them are trained on: what one run forgets."""
@@ -85,7 +85,7 @@ def _described(name: str, origin: str, path: Path, architecture: ArchitectureCon
     secret = path.with_name("canaries.secret.json")
     manifest = path.with_name("manifest.parquet")
     key = secrets.token_bytes(KEY_BYTES)
-    planted = plant_canaries(path, manifest, secret, count=CANARY_COUNT, mislabel=False, key=key)
+    planted = plant_canaries(path, manifest, secret, count=CANARY_COUNT, mislabel=True, key=key)
     path.unlink()
     is_train = pc.equal(table["split"], Split.TRAIN.value)
     train_ids = tuple(table.filter(is_train)["sample_id"].to_pylist())
