@@ -18,8 +18,8 @@ from service.manifests.plan import BuildOptions, SampleSource
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Of Debian's package `dataset-fashion-mnist`."""
-TRAIN_COUNT = 2000
-HELDOUT_COUNT = 4000
+TRAIN_COUNT = 2400
+HELDOUT_COUNT = 5000
 DIGITS_HELDOUT_SHARE = 0.6
 CANARY_COUNT = 128
 """About half of them are trained on: what one run forgets."""

@@ -28,6 +28,7 @@ def score_candidate(
     outcome: Outcome,
     *,
     started_at: int,
+    given: Problem | None = None,
     references: Sequence[Family] = (),
     progress: Progress = ignore_progress,
 ) -> bytes:
@@ -35,10 +36,11 @@ def score_candidate(
 
     Args:
         order: with the plan.
-        problem: as the run could read it.
+        problem: as the run could read it, with the labels of the manifest.
         samples: what the audit alone reads.
         outcome: its candidate as it was read back.
         started_at: of the run, microseconds since 1970-01-01 UTC.
+        given: the problem as the run got it, where D_v was mislabelled: rows are drawn by its labels.
         references: the family that the plan names.
         progress: told after every batch.
 
@@ -54,7 +56,7 @@ def score_candidate(
         origin=Origin(
             started_at=started_at,
             original_digest=order.spec.base_model_digest,
-            batchnorm_rows=batchnorm_rows(problem, order.rung, run_seed(order)),
+            batchnorm_rows=batchnorm_rows(given or problem, order.rung, run_seed(order)),
             excluded=samples.excluded,
         ),
         references=references,

@@ -176,6 +176,7 @@ def _attempt(
         posed.audited,
         outcome,
         started_at=started_at,
+        given=posed.problem,
         references=() if auditors is None else (auditors,),
         progress=notes.training,
     )
