@@ -68,7 +68,7 @@ def demo(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over although an earlier run can go on.")] = False,
     seed: Annotated[int, typer.Option(help="Of the data, the training and the choice of what to forget.")] = 1,
 ) -> None:
-    """Run the main job end to end on real images, in under three minutes on two cores.
+    """Run the main job end to end on real images, in about four minutes on two cores.
 
     Builds a manifest, trains a model until it has memorised its training images, starts the service, registers the
     model, asks for 10 % of the training images to be forgotten, follows the ticket, and shows what the audit measured.
