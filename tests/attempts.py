@@ -7,9 +7,9 @@ import numpy as np
 from safetensors.numpy import save
 
 from mcu_core.config import McuRung
-from mcu_core.judging.decide import decide
-from mcu_core.report import AuditPlan, AuditReport, Deletion, Evidence, Facts, Role, Signal, Subjects
+from mcu_core.report import AuditPlan, AuditReport, Evidence, Facts, Role, Signal
 from mcu_core.report.evidence import CanaryEvidence
+from service.domain import judging
 from service.domain.run import EXIT_CODES, FailureKind, Outcome, WorkOrder
 from service.ports import ObjectStore
 from tests.evidence import an_evidence, some_facts
@@ -89,32 +89,11 @@ def _canaries(plan: AuditPlan) -> CanaryEvidence | None:
 
 def report_of(order: WorkOrder, audit: Audit = no_trace) -> AuditReport:
     """Return the report that an honest worker makes of an order."""
-    spec, plan = order.spec, order.plan
-    evidence = audit(plan, facts_of(order))
-    return AuditReport(
-        subjects=Subjects(
-            run_id=order.run_id,
-            lineage=spec.lineage,
-            base_model=spec.base_model_digest,
-            candidate=candidate_digest(order),
-            manifest=spec.manifest_digest,
-            resolution=spec.resolution_digest,
-            policy=spec.policy.digest,
-            spec=spec.digest,
-            plan=plan.digest,
-            scores=hashlib.sha256(SCORES).hexdigest(),
-        ),
-        deletion=Deletion(tickets=order.tickets, samples=spec.forget_count, root=plan.forget_root),
-        attempt=order.epoch,
-        rung=order.rung_index,
-        rung_kind=order.rung.kind,
-        seed=spec.seed,
-        config=spec.config,
-        policy_version=spec.policy.version,
-        plan=plan,
-        evidence=evidence,
-        judgement=decide(evidence, plan, spec.policy),
-        previous_attempts=order.previous_attempts,
+    return judging.report_of(
+        order,
+        audit(order.plan, facts_of(order)),
+        candidate_digest=candidate_digest(order),
+        scores_digest=hashlib.sha256(SCORES).hexdigest(),
     )
 
 

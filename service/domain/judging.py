@@ -1,8 +1,38 @@
-"""What the control plane checks of a worker's report before it believes it."""
+"""What a worker reports of an attempt, and what the control plane checks of it before it believes it."""
 
 from mcu_core.judging.decide import decide
-from mcu_core.report import AuditReport, Role
-from service.domain.run import UnlearningRun
+from mcu_core.report import AuditReport, Deletion, Evidence, Role, Subjects
+from service.domain.run import UnlearningRun, WorkOrder
+
+
+def report_of(order: WorkOrder, evidence: Evidence, *, candidate_digest: str, scores_digest: str) -> AuditReport:
+    """Put an attempt's report together: what the order names, what was found, and what the gate says of it."""
+    spec, plan = order.spec, order.plan
+    return AuditReport(
+        subjects=Subjects(
+            run_id=order.run_id,
+            lineage=spec.lineage,
+            base_model=spec.base_model_digest,
+            candidate=candidate_digest,
+            manifest=spec.manifest_digest,
+            resolution=spec.resolution_digest,
+            policy=spec.policy.digest,
+            spec=spec.digest,
+            plan=plan.digest,
+            scores=scores_digest,
+        ),
+        deletion=Deletion(tickets=order.tickets, samples=spec.forget_count, root=plan.forget_root),
+        attempt=order.epoch,
+        rung=order.rung_index,
+        rung_kind=order.rung.kind,
+        seed=spec.seed,
+        config=spec.config,
+        policy_version=spec.policy.version,
+        plan=plan,
+        evidence=evidence,
+        judgement=decide(evidence, plan, spec.policy),
+        previous_attempts=order.previous_attempts,
+    )
 
 
 def judge_report(report: AuditReport, run: UnlearningRun) -> str | None:

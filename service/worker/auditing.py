@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from mcu_core.audit.answers import Family
 from mcu_core.audit.batchnorm import batchnorm_rows
 from mcu_core.audit.score import Origin, score
-from mcu_core.judging.decide import decide
-from mcu_core.report import AuditReport, Deletion, Evidence, Subjects
+from mcu_core.report import AuditReport
 from mcu_core.statistics.assemble import evidence_of
 from mcu_core.statistics.scores import from_parquet, to_parquet
 from mcu_core.types import Outcome, Problem, Progress, ignore_progress
+from service.domain.judging import report_of
 from service.domain.run import WorkOrder
 from service.worker.posing import AuditedSamples
 
@@ -76,33 +76,9 @@ def report_on(order: WorkOrder, scores: bytes, candidate_digest: str) -> AuditRe
         scores: `scores.parquet` as it was stored.
         candidate_digest: of the stored candidate.
     """
-    spec, plan = order.spec, order.plan
-    evidence: Evidence = evidence_of(from_parquet(scores), plan)
-    return AuditReport(
-        subjects=Subjects(
-            run_id=order.run_id,
-            lineage=spec.lineage,
-            base_model=spec.base_model_digest,
-            candidate=candidate_digest,
-            manifest=spec.manifest_digest,
-            resolution=spec.resolution_digest,
-            policy=spec.policy.digest,
-            spec=spec.digest,
-            plan=plan.digest,
-            scores=hashlib.sha256(scores).hexdigest(),
-        ),
-        deletion=Deletion(tickets=order.tickets, samples=spec.forget_count, root=plan.forget_root),
-        attempt=order.epoch,
-        rung=order.rung_index,
-        rung_kind=order.rung.kind,
-        seed=spec.seed,
-        config=spec.config,
-        policy_version=spec.policy.version,
-        plan=plan,
-        evidence=evidence,
-        judgement=decide(evidence, plan, spec.policy),
-        previous_attempts=order.previous_attempts,
-    )
+    evidence = evidence_of(from_parquet(scores), order.plan)
+    digest = hashlib.sha256(scores).hexdigest()
+    return report_of(order, evidence, candidate_digest=candidate_digest, scores_digest=digest)
 
 
 def start_of_run(order: WorkOrder) -> int:
