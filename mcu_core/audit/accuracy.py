@@ -5,8 +5,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcu_core.report import AlignmentGaps, Estimate, References
-
 
 def right_answers(logits: Tensor, labels: Tensor) -> NDArray[np.bool_]:
     """Return whether each largest output is the label's.
@@ -36,10 +34,3 @@ def label_probability(logits: Tensor, labels: Tensor) -> NDArray[np.float64]:
         torch.softmax(logits.double(), dim=1).gather(1, labels.unsqueeze(1)).squeeze(1).numpy()
     )
     return probability
-
-
-def alignment(unlearning: Estimate, retain: Estimate, references: References) -> AlignmentGaps:
-    """Return |FA - A_v|, |RA - A_train| and their mean, where FA = 1 - UA."""
-    forget_gap = abs(1.0 - unlearning.value - references.validation_accuracy)
-    retain_gap = abs(retain.value - references.train_accuracy)
-    return AlignmentGaps(forget=forget_gap, retain=retain_gap, mean=(forget_gap + retain_gap) / 2.0)

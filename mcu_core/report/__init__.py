@@ -7,7 +7,6 @@ from mcu_core.report.document import AttemptSummary, AuditReport, Deletion, Subj
 from mcu_core.report.evidence import Evidence, Facts, Group, ModelRow, Result, Role
 from mcu_core.report.judgement import Claim, Finding, Judgement, ReasonCode, Stage, Verdict
 from mcu_core.report.parts import (
-    AlignmentGaps,
     AucEstimate,
     Counts,
     Digest,
@@ -27,7 +26,6 @@ from mcu_core.report.parts import (
 from mcu_core.report.plan import AuditPlan, CanaryPlan, ReferencesPlan, Signal
 
 __all__ = [
-    "AlignmentGaps",
     "AttemptSummary",
     "AucEstimate",
     "AuditPlan",

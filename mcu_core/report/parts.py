@@ -70,14 +70,6 @@ class MembershipAttack(Part):
     """Members and non-members that the classifier was fitted on, each."""
 
 
-class AlignmentGaps(Part):
-    """Distance to the alignment references: A_v for D_f, A_train for D_r (paper, section 2.5)."""
-
-    forget: float
-    retain: float
-    mean: float
-
-
 class ModelName(StrEnum):
     """Whose measurements a row holds."""
 
