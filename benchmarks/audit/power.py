@@ -129,6 +129,7 @@ def _score(case: AuditedCase, offered: Offered, *, calibrated: bool) -> ScoreTab
         config=case.config,
         origin=Origin(started_at=STARTED_AT, batchnorm_rows=made.batchnorm),
         references=[case.references()] if calibrated else [],
+        known=case.known,
     )
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from benchmarks.measure import CPU
 from mcu_core import checkpoint
+from mcu_core.audit.answers import KnownAnswers
 from mcu_core.config import AuditConfig, Augmentation, HeldoutConfig, UnlearningConfig, default_ladder
 from mcu_core.experiments.cells import OriginalCell, ReferenceCell, cell_digest, members
 from mcu_core.experiments.forgetting import AUDITORS, deletion_of_study, family, worlds
@@ -106,6 +107,11 @@ class AuditedCase:
     def references(self) -> ReferenceFamily:
         """Return the family that audits."""
         return self.bench.laboratory.family(self.world, family(self.bench.study, AUDITORS))
+
+    @cached_property
+    def known(self) -> KnownAnswers:
+        """Return what original and references have said: the same for every candidate."""
+        return KnownAnswers()
 
     @cached_property
     def aligned_with(self) -> References:

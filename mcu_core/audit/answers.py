@@ -1,13 +1,15 @@
 """Forward passes of the audit: every sample once, whatever number of models is asked."""
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mcu_core import checkpoint
 from mcu_core.audit.signals import SIGNALS, signals_of
 from mcu_core.errors import DivergedError
 from mcu_core.images import SealedSamples
@@ -33,8 +35,38 @@ def unsealed(runtime: Runtime, sealed: SealedSamples) -> Runtime:
     return replace(runtime, reader=replace(runtime.reader, data=sealed.open()))
 
 
+@dataclass(slots=True, eq=False)
+class KnownAnswers:
+    """What models said before of samples of one data set, for audits of several candidates of one original.
+
+    Kept under the digest of weights, rows, labels and arithmetic, never under a name, and in memory only: these are
+    numbers about deleted people.
+    """
+
+    _scores: dict[str, ModelScores] = field(default_factory=dict)
+
+    def find(self, key: str) -> ModelScores | None:
+        """Return the scores that are kept under a key."""
+        return self._scores.get(key)
+
+    def keep(self, key: str, scores: ModelScores) -> None:
+        """Keep scores under a key."""
+        self._scores[key] = scores
+
+
+def _key(runtime: Runtime, state: State, rows: Tensor) -> str:
+    data = runtime.reader.data
+    parts = (rows.cpu().numpy().tobytes(), data.labels[rows].cpu().numpy().tobytes(), str(runtime.dtype).encode())
+    return hashlib.sha256(b"".join([checkpoint.digest(state).encode(), *parts])).hexdigest()
+
+
 def scores_of(
-    runtime: Runtime, states: Sequence[State], rows: Tensor, *, tick: Callable[[], None] = lambda: None
+    runtime: Runtime,
+    states: Sequence[State],
+    rows: Tensor,
+    *,
+    known: KnownAnswers | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> list[ModelScores]:
     """Return what several models say of the same samples, in eval mode and by the test transform.
 
@@ -42,6 +74,7 @@ def scores_of(
         runtime: the network that they share, samples, device and arithmetic.
         states: on that device.
         rows: int64 `[N]`; a score does not depend on their order.
+        known: answers of before, asked for first and added to; `None` keeps none.
         tick: called after each batch.
 
     Returns:
@@ -50,6 +83,17 @@ def scores_of(
     Raises:
         DivergedError: an output is not finite.
     """
+    if known is None:
+        return _asked(runtime, states, rows, tick=tick)
+    keys = [_key(runtime, state, rows) for state in states]
+    unknown = {key: state for key, state in zip(keys, states, strict=True) if known.find(key) is None}
+    fresh = _asked(runtime, list(unknown.values()), rows, tick=tick) if unknown else []
+    for key, scores in zip(unknown, fresh, strict=True):
+        known.keep(key, scores)
+    return [scores for scores in map(known.find, keys) if scores is not None]
+
+
+def _asked(runtime: Runtime, states: Sequence[State], rows: Tensor, *, tick: Callable[[], None]) -> list[ModelScores]:
     points = [((lambda params=state.params: params), state.buffers) for state in states]
     signals: list[list[Tensor]] = [[] for _ in states]
     predictions: list[list[Tensor]] = [[] for _ in states]
@@ -73,7 +117,12 @@ def _model_scores(signals: Sequence[Tensor], predictions: Sequence[Tensor]) -> M
 
 
 def reference_scores(
-    runtime: Runtime, families: Sequence[Family], rows: Tensor, *, tick: Callable[[], None] = lambda: None
+    runtime: Runtime,
+    families: Sequence[Family],
+    rows: Tensor,
+    *,
+    known: KnownAnswers | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> ReferenceScores:
     """Return what models that never saw a sample say of it: one of each family, averaged over the families.
 
@@ -81,6 +130,7 @@ def reference_scores(
         runtime: network, samples, device and arithmetic.
         families: at least one; none that taught the candidate.
         rows: int64 `[N]`, training samples or others.
+        known: as for `scores_of`.
         tick: called after each batch.
 
     Returns:
@@ -95,7 +145,7 @@ def reference_scores(
         for fold, model in enumerate(family.models):
             chosen = (folds == fold).nonzero().squeeze(1)
             if len(chosen):
-                (scores,) = scores_of(runtime, [model.to(runtime.device)], rows[chosen], tick=tick)
+                (scores,) = scores_of(runtime, [model.to(runtime.device)], rows[chosen], known=known, tick=tick)
                 phi[chosen.numpy()] += scores.phi / len(families)
                 confidence[chosen.numpy()] += scores.confidence / len(families)
     return ReferenceScores(phi=phi, confidence=confidence)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcu_core import checkpoint
-from mcu_core.audit.answers import Family, reference_scores, scores_of, unsealed
+from mcu_core.audit.answers import Family, KnownAnswers, reference_scores, scores_of, unsealed
 from mcu_core.audit.batchnorm import batchnorm_source
 from mcu_core.audit.blind import image_statistics
 from mcu_core.audit.duplicates import find_duplicates
@@ -56,6 +56,7 @@ def score(
     canaries: CanaryRows | None = None,
     forgotten_before: Tensor | None = None,
     subjects: Tensor | None = None,
+    known: KnownAnswers | None = None,
     progress: Progress = ignore_progress,
 ) -> ScoreTable:
     """Score original, pre-unlearned model, candidate and relearned candidate on the same samples.
@@ -75,6 +76,7 @@ def score(
         canaries: of this run; those included are part of the problem's D_f.
         forgotten_before: int64 `[k]`, positions of what earlier releases forgot.
         subjects: int64 `[number of samples]`, equal for the samples of one person; `None` makes each its own.
+        known: answers of earlier audits of these samples; `None` asks every model anew.
         progress: told after every batch.
 
     Returns:
@@ -102,10 +104,12 @@ def score(
     relearn_seconds = time.perf_counter() - before
     # 3. Models
     models = _models(problem, outcome, candidate, relearned[-1].state)
-    found = scores_of(work.runtime, list(models.values()), work.all_rows, tick=work.tick)
+    found = scores_of(work.runtime, list(models.values()), work.all_rows, known=known, tick=work.tick)
     scores = dict(zip(models, found, strict=True))
     # 4. References
-    reference = reference_scores(work.runtime, references, work.all_rows, tick=work.tick) if references else None
+    reference = None
+    if references:
+        reference = reference_scores(work.runtime, references, work.all_rows, known=known, tick=work.tick)
     # 5. Duplicates
     rng = stream(plan.seed, "audit duplicates")
     duplicates = find_duplicates(

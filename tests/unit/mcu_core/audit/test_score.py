@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mcu_core import checkpoint
-from mcu_core.audit.answers import Family, scores_of
+from mcu_core.audit.answers import Family, KnownAnswers, scores_of
 from mcu_core.audit.batchnorm import batchnorm_rows
 from mcu_core.audit.facts import Excluded
 from mcu_core.audit.rows import CanaryRows
@@ -254,6 +254,32 @@ def test_sealed_samples_of_other_data_are_refused(hidden: Problem, sealed: Seale
     whole = replace(sealed.open(), labels=sealed.open().labels.flip(0))
     with pytest.raises(DataError, match="not of the data"):
         scored(hidden, replace(sealed, _whole=whole), retrained)
+
+
+def test_answers_that_are_known_change_no_score_and_ask_only_what_is_new(
+    table: ScoreTable, hidden: Problem, sealed: SealedSamples, retrained: Outcome
+) -> None:
+    known = KnownAnswers()
+    first = scored(hidden, sealed, retrained, known=known)
+    again = scored(hidden, sealed, retrained, known=known)
+    assert to_parquet(same_but_for_times(first)) == to_parquet(same_but_for_times(table))
+    assert to_parquet(same_but_for_times(again)) == to_parquet(same_but_for_times(table))
+    rows, ticks = hidden.test, list[None]()
+    runtime = tiny_runtime(sealed.open())
+    for state in (hidden.original, hidden.original, retrained.candidate.state):
+        scores_of(runtime, [state], rows, known=known, tick=lambda: ticks.append(None))
+    assert len(ticks) == 2 * runtime.chunk_count(rows)
+
+
+def test_known_answers_are_not_those_of_the_same_rows_under_other_labels(
+    hidden: Problem, sealed: SealedSamples
+) -> None:
+    known, data = KnownAnswers(), sealed.open()
+    moved = replace(data, labels=data.labels.roll(1))
+    one, other = (
+        scores_of(tiny_runtime(each), [hidden.original], hidden.test, known=known)[0] for each in (data, moved)
+    )
+    assert not np.array_equal(one.phi, other.phi)
 
 
 def test_progress_tells_of_relearning_and_of_every_batch(
