@@ -26,7 +26,7 @@ STEP = 0.25
 SATURATED = 0.7
 """Share of saturated scores that are the largest one."""
 DRAWS = ("continuous", "tied", "saturated")
-COVERED_COUNTS, COVERED_AREAS, COVERED_NONMEMBERS = (10, 100, 1_000), (0.5, 0.6, 0.75, 0.9), 2_000
+COVERED_COUNTS, COVERED_AREAS, COVERED_NONMEMBERS = (10, 50, 100, 1_000), (0.5, 0.6, 0.75, 0.9), 2_000
 
 
 def rejections(folder: Path, repetitions: int) -> None:

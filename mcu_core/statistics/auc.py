@@ -11,6 +11,10 @@ from mcu_core.report import AucEstimate
 from mcu_core.statistics.mann_whitney import LARGE_SAMPLE, mann_whitney
 from mcu_core.statistics.scores import Floats
 
+DELONG_SAMPLE = 50
+"""Smallest group whose placements say how much the AUC varies. Of ten samples DeLong's interval of 95 % covers 86 to
+94 %, Newcombe's 94 to 97 % (`python -m benchmarks.audit null`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AreaInterval:
@@ -28,8 +32,8 @@ def auc(forget: Floats, nonmembers: Floats, *, confidence: float) -> AucEstimate
 
     AUC = P(s_f > s_n) + ½ P(s_f = s_n)
 
-    The interval is DeLong's on the logit scale; where it breaks down, at perfect separation, Newcombe's. The p-value is
-    Mann-Whitney's, two-sided, because the hypothesis is that both groups are exchangeable: normal approximation with
+    The interval is DeLong's on the logit scale; below `DELONG_SAMPLE` and at perfect separation Newcombe's. The p-value
+    is Mann-Whitney's, two-sided, because the hypothesis is that both groups are exchangeable: normal approximation with
     corrections for ties and continuity from `LARGE_SAMPLE` on, exact below, where no interval is given.
 
     Args:
@@ -71,7 +75,7 @@ def area(forget: Floats, nonmembers: Floats) -> float:
 
 
 def area_interval(value: float, variance: float, n: int, m: int, *, confidence: float) -> AreaInterval:
-    """Return logit⁻¹(logit A ± z s) with s = sqrt(var A) / (A (1 - A)), or Newcombe's interval where s breaks down.
+    """Return logit⁻¹(logit A ± z s) with s = sqrt(var A) / (A (1 - A)), or Newcombe's interval where s says little.
 
     Args:
         value: A.
@@ -81,8 +85,8 @@ def area_interval(value: float, variance: float, n: int, m: int, *, confidence: 
         confidence: level of the interval.
 
     Returns:
-        Nothing below `LARGE_SAMPLE` units in either group; Newcombe's interval and no standard error at A = 0 and
-        A = 1, and where all scores tie.
+        Nothing below `LARGE_SAMPLE` units in either group. Newcombe's interval below `DELONG_SAMPLE`, with a standard
+        error by his variance at A, and at A = 0 and A = 1 and where all scores tie, without one.
 
     Source: Pepe (2003), "The Statistical Evaluation of Medical Tests", section 5.2.6; Newcombe (2006).
     """
@@ -90,12 +94,16 @@ def area_interval(value: float, variance: float, n: int, m: int, *, confidence: 
         method = f"interval not estimable below {LARGE_SAMPLE} samples a group"
         return AreaInterval(low=None, high=None, standard_error=None, method=method)
     z = float(stats.norm.ppf(0.5 + confidence / 2.0))
-    if 0.0 < value < 1.0 and variance > 0.0:
-        logit, error = math.log(value / (1.0 - value)), math.sqrt(variance) / (value * (1.0 - value))
-        low, high = _expit(logit - z * error), _expit(logit + z * error)
-        return AreaInterval(low=low, high=high, standard_error=error, method="delong-logit")
-    low, high = _newcombe(value, n, m, z)
-    return AreaInterval(low=low, high=high, standard_error=None, method="newcombe")
+    by_logit, few = 0.0 < value < 1.0 and variance > 0.0, min(n, m) < DELONG_SAMPLE
+    error = (
+        math.sqrt(newcombe_variance(value, n, m) if few else variance) / (value * (1.0 - value)) if by_logit else None
+    )
+    if error is None or few:
+        low, high = _newcombe(value, n, m, z)
+        return AreaInterval(low=low, high=high, standard_error=error, method="newcombe")
+    logit = math.log(value / (1.0 - value))
+    low, high = _expit(logit - z * error), _expit(logit + z * error)
+    return AreaInterval(low=low, high=high, standard_error=error, method="delong-logit")
 
 
 def placements(forget: Floats, nonmembers: Floats) -> tuple[Floats, Floats]:
@@ -135,16 +143,23 @@ def delong_variance(forget: Floats, nonmembers: Floats) -> float:
     return float(above.var(ddof=1) / len(forget) + below.var(ddof=1) / len(nonmembers))
 
 
-def _newcombe(value: float, n: int, m: int, z: float) -> tuple[float, float]:
-    """Solve |θ - value| = z sqrt(V(θ)) on either side, V(θ) being the variance under exponential scores."""
-    mean_size = (n + m) / 2.0
+def newcombe_variance(theta: float, n: int, m: int) -> float:
+    """Return the variance of an AUC of θ under exponential scores, both group sizes replaced by their mean in part.
 
-    def variance(theta: float) -> float:
-        inflation = 1.0 + (mean_size - 1.0) * ((1.0 - theta) / (2.0 - theta) + theta / (1.0 + theta))
-        return theta * (1.0 - theta) * inflation / (n * m)
+    V(θ) = θ (1 - θ) (1 + (N - 1) ((1 - θ) / (2 - θ) + θ / (1 + θ))) / (n m),  N = (n + m) / 2
+
+    Source: Newcombe (2006), Statistics in Medicine 25:559, method 5, after Hanley & McNeil (1982), Radiology 143.
+    """
+    mean_size = (n + m) / 2.0
+    inflation = 1.0 + (mean_size - 1.0) * ((1.0 - theta) / (2.0 - theta) + theta / (1.0 + theta))
+    return theta * (1.0 - theta) * inflation / (n * m)
+
+
+def _newcombe(value: float, n: int, m: int, z: float) -> tuple[float, float]:
+    """Solve |θ - value| = z sqrt(V(θ)) on either side."""
 
     def excess(theta: float) -> float:
-        return (theta - value) ** 2 - z * z * variance(theta)
+        return (theta - value) ** 2 - z * z * newcombe_variance(theta, n, m)
 
     tiny = 1e-12
     low = float(brentq(excess, tiny, value - tiny)) if value > 2 * tiny else 0.0

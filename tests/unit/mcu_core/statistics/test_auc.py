@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from mcu_core.statistics.auc import auc, delong_variance
+from mcu_core.statistics.auc import DELONG_SAMPLE, area_interval, auc, delong_variance, newcombe_variance
 from mcu_core.statistics.scores import Floats
 
 values = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=12)
@@ -85,3 +88,21 @@ def test_few_samples_have_a_p_value_and_no_interval() -> None:
     assert (estimate.low, estimate.high) == (None, None)
     assert "not estimable below 10" in estimate.method
     assert 0.0 < estimate.p_value <= 1.0
+
+
+def test_the_interval_of_few_samples_covers_as_often_as_it_says() -> None:
+    rng, shift, repetitions = np.random.default_rng(0), math.sqrt(2.0) * stats.norm.ppf(0.9), 400
+    covered = 0
+    for _ in range(repetitions):
+        found = auc(rng.normal(shift, size=10), rng.normal(size=500), confidence=0.95)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0.9 <= found.high
+    assert covered / repetitions > 0.93  # DeLong's: .87
+
+
+def test_few_samples_have_the_standard_error_of_their_interval() -> None:
+    where = area_interval(0.7, 1e-9, DELONG_SAMPLE - 1, 500, confidence=0.95)
+    assert where.method == "newcombe"
+    assert where.standard_error == pytest.approx(math.sqrt(newcombe_variance(0.7, DELONG_SAMPLE - 1, 500)) / 0.21)
+    assert area_interval(0.7, 1e-9, DELONG_SAMPLE, 500, confidence=0.95).method == "delong-logit"
