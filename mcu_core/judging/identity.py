@@ -1,5 +1,6 @@
 """HARD: whether the measurements are of this candidate, this plan and this policy. Nobody can override these."""
 
+import math
 from dataclasses import dataclass
 
 from mcu_core.judging.case import Case, finding, missing
@@ -7,6 +8,10 @@ from mcu_core.report.evidence import BatchNormSource, Role
 from mcu_core.report.judgement import Finding, ReasonCode, Stage
 
 HARD = Stage.HARD
+ARITHMETIC = 0.01
+"""By which an accuracy may differ between the precision of training and the audit's float32."""
+DEVIATIONS = 5.0
+"""Of a seeded sample of D_r: one honest audit in a million lies further off."""
 FROM_RETAINED = frozenset({BatchNormSource.NOT_PRESENT, BatchNormSource.REPRODUCED, BatchNormSource.TRAINED})
 
 
@@ -70,6 +75,34 @@ class ModelsNamed:
             text = f"The {role.value} that was measured is {'' if same else 'not '}the one that the audit is about."
             findings.append(finding(check, HARD, None if same else ReasonCode.DIGEST_MISMATCH, text))
         return tuple(findings)
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalAsBefore:
+    """The original answers what was scored as it answered its training samples before the run.
+
+    Other labels, other images or other preprocessing in the audit change that; every test would then compare numbers
+    that say nothing of D_f.
+    """
+
+    def check(self, case: Case) -> tuple[Finding, ...]:
+        """Compare A_train, measured on all of D_f and D_r, with (n_f FA + n_r RA) / (n_f + n_r) of the scores."""
+        facts, row = case.evidence.facts, case.evidence.models[0]
+        forget, retain = facts.counts.forget, facts.counts.retain
+        if forget + retain == 0 or row.retain_accuracy.count == 0:
+            return (missing("original.answers", HARD, "the accuracy of the original on what it was trained on"),)
+        share, kept, before = retain / (forget + retain), row.retain_accuracy, facts.references.train_accuracy
+        scored = (1.0 - share) * (1.0 - row.unlearning_accuracy.value) + share * kept.value
+        variance = max(rate * (1.0 - rate) for rate in (kept.value, min(1.0, max(0.0, before))))
+        allowed = ARITHMETIC + DEVIATIONS * share * math.sqrt(variance / kept.count)
+        distance = abs(scored - before)
+        same = distance <= allowed
+        text = (
+            f"The original is right on {scored:.1%} of the scored training samples, on {before:.1%} of all before the "
+            f"run{'' if same else ': other labels or images were scored'}."
+        )
+        failed = None if same else ReasonCode.ORIGINAL_ANSWERS_DIFFER
+        return (finding("original.answers", HARD, failed, text, statistic=distance, threshold=allowed),)
 
 
 @dataclass(frozen=True, slots=True)

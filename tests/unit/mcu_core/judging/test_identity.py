@@ -10,6 +10,7 @@ from mcu_core.judging.identity import (
     BatchNormFromRetained,
     ForgetSetComplete,
     ModelsNamed,
+    OriginalAsBefore,
     PartsDisjoint,
     PlanBeforeRun,
     PlanFollowed,
@@ -25,8 +26,8 @@ from tests.results import POLICY, primary_tests
 
 PLAN = a_plan()
 EVERY_CHECK: tuple[Check, ...] = (
-    PlanFollowed(), PolicyFollowed(), PlanBeforeRun(), ModelsNamed(), WeightsChanged(), ForgetSetComplete(),
-    PartsDisjoint(), BatchNormFromRetained(),
+    PlanFollowed(), PolicyFollowed(), PlanBeforeRun(), ModelsNamed(), OriginalAsBefore(),
+    WeightsChanged(), ForgetSetComplete(), PartsDisjoint(), BatchNormFromRetained(),
 )  # fmt: skip
 
 
@@ -138,6 +139,36 @@ def test_a_deleted_sample_without_its_own_p_value_fails() -> None:
     assert code_of(ForgetSetComplete(), evidence.model_copy(update={"individuals": fewer})) == (
         ReasonCode.FORGET_SET_MISMATCH
     )
+
+
+def original_right_on(forget: float, retain: float, *, count: int) -> Evidence:
+    evidence = an_evidence(PLAN)
+    row = evidence.models[0]
+    changed = row.model_copy(
+        update={
+            "unlearning_accuracy": row.unlearning_accuracy.model_copy(update={"value": 1.0 - forget}),
+            "retain_accuracy": row.retain_accuracy.model_copy(update={"value": retain, "count": count}),
+        }
+    )
+    return evidence.model_copy(update={"models": (changed, *evidence.models[1:])})
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "count", "code"),
+    [
+        (0.99, 0.99, 2048, None),
+        (0.99, 0.981, 2048, None),  # 4 deviations of a sample of D_r
+        (0.99, 0.95, 30, None),  # a small sample proves little
+        (0.99, 0.93, 2048, ReasonCode.ORIGINAL_ANSWERS_DIFFER),
+        (0.1, 0.1, 2048, ReasonCode.ORIGINAL_ANSWERS_DIFFER),  # shuffled labels
+        (0.99, 0.1, 100, ReasonCode.ORIGINAL_ANSWERS_DIFFER),
+        (0.99, 0.99, 0, ReasonCode.MEASUREMENT_MISSING),
+    ],
+)
+def test_the_original_must_answer_as_it_did_before_the_run(
+    forget: float, retain: float, count: int, code: ReasonCode | None
+) -> None:
+    assert code_of(OriginalAsBefore(), original_right_on(forget, retain, count=count)) == code
 
 
 @pytest.mark.parametrize("shared", [1, 500])
