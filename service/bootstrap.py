@@ -1,52 +1,51 @@
 """Composition root: settings in, a running service out. Adapters are built here and nowhere else."""
 
-import fcntl
 import json
 import os
-import secrets
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import resources
 from io import TextIOWrapper
-from pathlib import Path
 
-import yaml
 from prometheus_client import CollectorRegistry
-from pydantic import ValidationError
 
-from mcu_core.judging.policy import AuditPolicy
 from service import report_page, resolution_file
 from service.adapters.clock import SystemClock
 from service.adapters.directory_objects import DirectoryObjectStore
-from service.adapters.key_file_signer import create_key_file, open_key_file
 from service.adapters.local_jobs import LocalJobRunner
 from service.adapters.manifest_files import DuckDBManifestSource
 from service.adapters.s3_objects import connect_s3
 from service.adapters.sql_store import connect_store, sqlite_url
 from service.adapters.weights_header import check_weights
 from service.batching import Batcher
+from service.data_directory import (
+    DATABASE,
+    claim_data_dir,
+    load_commitment_key,
+    load_policy,
+    load_signer,
+)
 from service.domain.commitment import CommitmentKey
 from service.domain.resolution import Resolution
 from service.domain.run import UnlearningRun, resolution_key
-from service.errors import FieldViolation, InvalidRequestError, ServiceRunningError
+from service.errors import FieldViolation, InvalidRequestError
+from service.examination import Examiner
 from service.intake import Intake
 from service.pixel_files import PixelCache
 from service.planning import Planner
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
+from service.recomputation import recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
 from service.rpc.server import RpcServer, build_server
 from service.settings import ObjectStoreKind, Settings
-from service.signing import Signer
 from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
+from service.transitions import Transitions
 from service.workflow import Workflow
 
-DATABASE = "store.db"
-"""Of the embedded default, in the data directory."""
 CONTROLLER = "controller"
 """Actor of what the service does by itself, in the ledger."""
 OPERATOR = "operator"
@@ -201,13 +200,12 @@ def build_workflow(
     def resolution(run: UnlearningRun) -> Resolution:
         return resolution_file.decode(objects.read(resolution_key(run.run_id)))
 
-    references = build_register(settings, store, objects, clock, CONTROLLER)
+    references, runner = build_register(settings, store, objects, clock, CONTROLLER), build_runner(settings)
     return Workflow(
         store=store,
         objects=objects,
         manifests=manifests,
-        runner=build_runner(settings),
-        pixels=build_pixels(settings),
+        runner=runner,
         clock=clock,
         key=key,
         batcher=Batcher(
@@ -230,6 +228,7 @@ def build_workflow(
             references=references,
             forget_rows=lambda run: resolution(run).forget,
         ),
+        examiner=Examiner(objects=objects, recompute=recompute),
         publisher=Publisher(
             store=store,
             objects=objects,
@@ -238,11 +237,20 @@ def build_workflow(
             forget_rows=lambda run: resolution(run).unlearned,
             signer=signer,
         ),
+        transitions=Transitions(
+            store=store,
+            objects=objects,
+            runner=runner,
+            pixels=build_pixels(settings),
+            clock=clock,
+            observer=metrics,
+            attempt_failures=settings.attempt_failures,
+            retry_seconds=settings.retry_seconds,
+            actor=CONTROLLER,
+        ),
         references=references,
         observer=metrics,
         encode_resolution=resolution_file.encode,
-        attempt_failures=settings.attempt_failures,
-        retry_seconds=settings.retry_seconds,
         actor=CONTROLLER,
     )
 
@@ -271,77 +279,6 @@ def build_objects(settings: Settings) -> ObjectStore:
     store = connect_s3(settings)
     store.probe()
     return store
-
-
-def load_policy(settings: Settings) -> AuditPolicy:
-    """Read the thresholds of the gate.
-
-    Raises:
-        InvalidRequestError: the file is missing or says something else.
-    """
-    source = settings.policy_file or resources.files("service") / "policy.yaml"
-    try:
-        return AuditPolicy.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise InvalidRequestError(FieldViolation(field="policy_file", description=f"{source}: {error}")) from error
-
-
-def load_commitment_key(settings: Settings) -> CommitmentKey:
-    """Read the commitment key; in the data directory it is made at the first start, readable by its owner only.
-
-    Raises:
-        InvalidRequestError: the file is missing or holds no 32 bytes in hexadecimal.
-    """
-    path = settings.commitment_key_file or settings.data_dir / "commitment.key"
-    if settings.commitment_key_file is None and not path.exists():
-        if (settings.data_dir / DATABASE).exists():
-            text = f"{path} is gone, and what was committed to with it cannot be recognised: restore it from a copy"
-            raise InvalidRequestError(FieldViolation(field="commitment_key_file", description=text))
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-        with partial.open("w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    try:
-        return CommitmentKey(bytes.fromhex(path.read_text(encoding="ascii").strip()))
-    except (OSError, ValueError) as error:
-        text = f"{path} must hold 32 bytes in hexadecimal"
-        raise InvalidRequestError(FieldViolation(field="commitment_key_file", description=text)) from error
-
-
-def load_signer(settings: Settings, *, create: bool = True) -> Signer:
-    """Open the signing key; in the data directory it is made at the first start.
-
-    What an earlier key signed stays verifiable with its public part; so a lost key is replaced, and whoever verifies
-    sees another key id.
-
-    Raises:
-        SignatureError: the file is missing or cannot be used.
-    """
-    path = settings.signing_key_file or settings.data_dir / "signing.key"
-    if create and settings.signing_key_file is None and not path.exists():
-        return create_key_file(path)
-    return open_key_file(path)
-
-
-def claim_data_dir(folder: Path) -> TextIOWrapper:
-    """Claim a data directory for this process: the kernel lets go of the claim when the process ends, however it ends.
-
-    Raises:
-        ServiceRunningError: another process has it.
-    """
-    claim = (folder / "service.lock").open("a", encoding="utf-8")
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        claim.close()
-        raise ServiceRunningError(
-            f"another service runs on {folder}: stop it, or take another data directory"
-        ) from error
-    return claim
 
 
 def _in_address(host: str) -> str:

@@ -21,11 +21,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from mcu_core.config import RetrainConfig, Schedule, TrainConfig
 from mcu_core.report import AuditReport
-from service.bootstrap import build_objects, build_runner, claim_data_dir
+from service.bootstrap import build_objects, build_runner
 from service.cli.models import REGISTER_SECONDS, canary_message, stage
 from service.cli.output import EXIT_ERROR, EXIT_NOT_SUCCEEDED, console, told_errors
 from service.cli.tickets import CALL_SECONDS, SUBMIT_SECONDS, follow, state_name
 from service.client import Client, connect
+from service.data_directory import claim_data_dir
 from service.demo_data import CANARY_COUNT, DemoData, build_demo_manifest
 from service.demo_summary import explain, measurements_table
 from service.domain.release import report_key

@@ -162,6 +162,10 @@ class AuditNotPassedError(PermanentError):
     """Something asked to publish a candidate that the audit did not accept."""
 
 
+class NotRecomputableError(PermanentError):
+    """The scores of an audit are not such that its evidence could be computed from them."""
+
+
 class SignatureError(PermanentError):
     """A key cannot be used, or an envelope is not what its key signed."""
 

@@ -84,7 +84,7 @@ class Reconciler:
             try:
                 run = self._workflow.advance_run(run)
             except PermanentError as error:
-                run = self._workflow.fail(run, FailureKind.INPUT, type(error).__name__, error.message)
+                run = self._workflow.transitions.fail(run, FailureKind.INPUT, type(error).__name__, error.message)
             if (run.phase, run.epoch) == before:
                 return
             _log.info("run advanced", phase=run.phase.value, epoch=run.epoch, rung=run.rung_index, reason=run.reason)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 import numpy as np
+from pydantic import ValidationError
 from safetensors.numpy import save
 
 from mcu_core.config import McuRung
@@ -11,6 +12,7 @@ from mcu_core.report import AuditPlan, AuditReport, Evidence, Facts, Role, Signa
 from mcu_core.report.evidence import CanaryEvidence
 from service.domain import judging
 from service.domain.run import EXIT_CODES, FailureKind, Outcome, WorkOrder
+from service.errors import NotRecomputableError
 from service.ports import ObjectStore
 from tests.evidence import an_evidence, some_facts
 from tests.results import CLEAR, a_canary_evidence, auc_result, primary_tests
@@ -19,7 +21,6 @@ Attempt = Callable[[WorkOrder, ObjectStore], int]
 """Returns the job's exit code."""
 Audit = Callable[[AuditPlan, Facts], Evidence]
 """What the audit of an attempt finds, by its plan and facts."""
-SCORES = b"scores of an attempt"
 TELLING = 0.2
 """Standard error of the logit of an AUC of some 400 canaries."""
 RUN_STARTS_AFTER = 1
@@ -87,25 +88,36 @@ def _canaries(plan: AuditPlan) -> CanaryEvidence | None:
     return found.model_copy(update={"candidate": forgotten})
 
 
+def scores_of(evidence: Evidence) -> bytes:
+    """Return what stands in the place of `scores.parquet`: the evidence itself."""
+    return evidence.model_dump_json().encode()
+
+
+def told_evidence(scores: bytes, _plan: AuditPlan) -> Evidence:
+    """Return the evidence that follows from `scores_of`."""
+    try:
+        return Evidence.model_validate_json(scores)
+    except ValidationError as error:
+        raise NotRecomputableError("nothing can be computed from the scores") from error
+
+
 def report_of(order: WorkOrder, audit: Audit = no_trace) -> AuditReport:
     """Return the report that an honest worker makes of an order."""
-    return judging.report_of(
-        order,
-        audit(order.plan, facts_of(order)),
-        candidate_digest=candidate_digest(order),
-        scores_digest=hashlib.sha256(SCORES).hexdigest(),
-    )
+    evidence = audit(order.plan, facts_of(order))
+    digest = hashlib.sha256(scores_of(evidence)).hexdigest()
+    return judging.report_of(order, evidence, candidate_digest=candidate_digest(order), scores_digest=digest)
 
 
-def finish(order: WorkOrder, objects: ObjectStore, report: AuditReport) -> int:
-    """Write everything that a judged attempt leaves behind."""
+def finish(order: WorkOrder, objects: ObjectStore, report: AuditReport, scores: bytes | None = None) -> int:
+    """Write everything that a judged attempt leaves behind; scores are by default those of the report's evidence."""
     if isinstance(order.rung, McuRung):
         objects.create(f"{order.prefix}/pathway.safetensors", b"the original model is part of this")
     candidate = objects.create(f"{order.prefix}/candidate.safetensors", candidate_bytes(order))
-    scores = objects.create(f"{order.prefix}/scores.parquet", SCORES)
+    content = scores_of(report.evidence) if scores is None else scores
+    kept = objects.create(f"{order.prefix}/scores.parquet", content)
     written = objects.create(f"{order.prefix}/report.json", report.to_bytes())
     objects.overwrite(f"{order.prefix}/progress.json", b"{}")
-    outcome = Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256, scores_digest=scores.sha256)
+    outcome = Outcome(candidate_digest=candidate.sha256, report_digest=written.sha256, scores_digest=kept.sha256)
     objects.create(f"{order.prefix}/outcome.json", outcome.to_bytes())
     return 0
 
@@ -155,6 +167,7 @@ def misreports(change: Callable[[AuditReport], AuditReport], audit: Audit = no_t
     """Return an attempt whose report was changed before it was written."""
 
     def attempt(order: WorkOrder, objects: ObjectStore) -> int:
-        return finish(order, objects, change(report_of(order, audit)))
+        honest = report_of(order, audit)
+        return finish(order, objects, change(honest), scores_of(honest.evidence))
 
     return attempt

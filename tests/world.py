@@ -26,16 +26,19 @@ from service.domain.resolution import Resolution
 from service.domain.run import FailureKind, RunPhase, UnlearningRun, WorkOrder, resolution_key
 from service.domain.submission import Registration, Submission
 from service.domain.ticket import Ticket, TicketState
+from service.examination import Examiner
 from service.intake import Intake
 from service.planning import Planner
 from service.ports import DecodedPixels, JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
+from service.recomputation import Recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.transitions import Transitions
 from service.workflow import Workflow
-from tests.attempts import Attempt, accept
+from tests.attempts import Attempt, accept, told_evidence
 from tests.canaries import APPENDED_ROWS, MANY, REGISTER, planted
 from tests.memory_manifests import MemoryManifestSource
 from tests.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, TENANT
@@ -123,8 +126,10 @@ class World:
         store: Store | None = None,
         objects: ObjectStore | None = None,
         manifests: ManifestSource | None = None,
+        recompute: Recompute = told_evidence,
     ) -> None:
         """Begin with nothing but weights and a manifest; job number n does what attempt n says, the last ones too."""
+        self.recompute = recompute
         self.store = MemoryStore() if store is None else store
         self.objects = MemoryObjectStore() if objects is None else objects
         self.manifests = MemoryManifestSource(APPENDED_ROWS) if manifests is None else manifests
@@ -189,7 +194,6 @@ class World:
             objects=objects,
             manifests=self.manifests,
             runner=runner,
-            pixels=pixels,
             clock=self.clock,
             key=KEY,
             batcher=Batcher(
@@ -212,6 +216,7 @@ class World:
                 references=references,
                 forget_rows=lambda run: resolution(run).forget,
             ),
+            examiner=Examiner(objects=objects, recompute=self.recompute),
             publisher=Publisher(
                 store=store,
                 objects=objects,
@@ -220,11 +225,20 @@ class World:
                 forget_rows=lambda run: resolution(run).unlearned,
                 signer=SIGNER,
             ),
+            transitions=Transitions(
+                store=store,
+                objects=objects,
+                runner=runner,
+                pixels=pixels,
+                clock=self.clock,
+                observer=self.observed,
+                attempt_failures=ATTEMPT_FAILURES,
+                retry_seconds=RETRY_SECONDS,
+                actor="controller",
+            ),
             references=references,
             observer=self.observed,
             encode_resolution=resolution_file.encode,
-            attempt_failures=ATTEMPT_FAILURES,
-            retry_seconds=RETRY_SECONDS,
             actor="controller",
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from service.bootstrap import build_objects, load_signer
+from service.bootstrap import build_objects
 from service.bundle import read_bundle, sha256_of_file, write_bundle
 from service.cli.output import (
     DEFAULT_ADDRESS,
@@ -23,6 +23,7 @@ from service.cli.output import (
 )
 from service.cli.tickets import CALL_SECONDS, read_ids
 from service.client import connect
+from service.data_directory import load_signer
 from service.errors import BundleError, FieldViolation, InvalidRequestError
 from service.evidence import collect_members, find_lineage
 from service.pb.unlearning.v1 import deletion_service_pb2 as deletion_pb
@@ -104,11 +105,7 @@ def verify(
             raise InvalidRequestError(FieldViolation(field="key", description="name the public key that you trust"))
         trusted = [load_public_key(file.read_bytes()) for file in key]
         digest = None if weights is None else sha256_of_file(weights)
-        try:
-            results = bundles.verify(read_bundle(path), trusted, level=level, weights_digest=digest)
-        except ImportError as error:
-            text = f"level {level} needs {error.name}: pip install 'unlearning-service[audit]'"
-            raise InvalidRequestError(FieldViolation(field="level", description=text)) from error
+        results = bundles.verify(read_bundle(path), trusted, level=level, weights_digest=digest)
     _tell(results, as_json=as_json)
 
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from mcu_core.report.document import AttemptSummary
 from mcu_core.report.evidence import Role
 from service.attestation import PAGE, PLAN, POLICY, REPORT, SCORES, WEIGHTS, audit_predicate
+from service.domain.comparison import first_difference
 from service.verification.checks import CheckFailedError, CheckName, NotAskedError, demand
-from service.verification.comparison import first_difference
 from service.verification.contents import Attempt, Contents
 from service.verification.page import shown_verdicts
 

@@ -6,32 +6,26 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mcu_core.errors import CoreError
+from mcu_core.judging.decide import decide
 from mcu_core.report.evidence import Evidence
 from service.attestation import SCORES
+from service.domain.comparison import FLOAT_TOLERANCE, first_difference
+from service.errors import NotRecomputableError
+from service.recomputation import recompute
 from service.verification.checks import CheckFailedError, CheckName, demand
-from service.verification.comparison import FLOAT_TOLERANCE, first_difference
 from service.verification.contents import Contents
 
 
 def recomputation_checks(contents: Contents) -> dict[CheckName, Callable[[], str]]:
-    """Return the checks of level 2, in order. Earlier attempts are not recomputed: a bundle does not have their scores.
-
-    Raises:
-        ImportError: the packages that compute statistics are not installed.
-    """
-    from mcu_core.judging.decide import decide  # noqa: PLC0415  # lower levels need neither SciPy nor statsmodels
-    from mcu_core.statistics.assemble import evidence_of  # noqa: PLC0415
-    from mcu_core.statistics.scores import from_parquet  # noqa: PLC0415
-
+    """Return the checks of level 2, in order; earlier attempts are not recomputed, a bundle lacks their scores."""
     main = contents.main
 
     @cache
     def evidence() -> Evidence:
         try:
-            return evidence_of(from_parquet(main.read(SCORES)), main.plan)
-        except (CoreError, ValueError, ArithmeticError, LookupError) as error:
-            raise CheckFailedError(f"nothing can be computed from {SCORES}: {error}") from error
+            return recompute(main.read(SCORES), main.plan)
+        except NotRecomputableError as error:
+            raise CheckFailedError(f"{SCORES}: {error.message}") from error
 
     def statistics() -> str:
         count = _compared(main.report.evidence, evidence(), "evidence")

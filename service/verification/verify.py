@@ -34,7 +34,6 @@ def verify(
         The results in the order of the checks.
 
     Raises:
-        ImportError: level 2 without the packages that compute statistics.
         RuntimeError: there is no such level.
     """
     if not 0 <= level <= MAX_LEVEL:

@@ -15,12 +15,14 @@ from torch import Tensor
 from mcu_core.config import McuRung, Rung
 from mcu_core.connectivity.selection import choose_point
 from mcu_core.connectivity.sweep import Sweep, selection_rows
+from mcu_core.images import seal
 from mcu_core.methods.retrain import train_from_scratch
 from mcu_core.pipeline import measure_references
 from mcu_core.report import AuditReport, ReasonCode, Role, Verdict
 from mcu_core.runtime import runtime_of, stream
 from mcu_core.types import Outcome as Made
 from mcu_core.types import Pathway
+from service.domain import judging
 from service.domain.release import weights_key
 from service.domain.run import Outcome, WorkOrder, plan_key
 from service.ports import ObjectStore
@@ -269,6 +271,40 @@ def test_scores_of_another_candidate_are_not_this_ones(setting: Setting) -> None
     world, ticket = setting.run(setting.worker(unlearn=one_bit, score=stale))
     assert require_unpublished(world, ticket) == "DIGEST_MISMATCH"
     assert "audited candidate" in world.run(ticket).reason
+
+
+def test_evidence_that_somebody_improved_is_not_published(setting: Setting) -> None:
+    """The original but for one bit, and a report whose numbers and verdict were made to fit each other."""
+
+    def improved(order: WorkOrder, scores: bytes, candidate: str) -> AuditReport:
+        honest, wished = (
+            report_on(order, scores, candidate),
+            AuditReport.model_validate_json(setting.stored["report.json"]),
+        )
+        evidence = wished.evidence.model_copy(update={"facts": honest.evidence.facts})
+        scored = honest.subjects.scores
+        return judging.report_of(order, evidence, candidate_digest=candidate, scores_digest=scored)
+
+    world, ticket = setting.run(setting.worker(unlearn=one_bit, report=improved))
+    assert require_unpublished(world, ticket) == "DIGEST_MISMATCH"
+    assert "does not follow from its scores" in world.run(ticket).reason
+
+
+def test_labels_that_were_shuffled_in_the_audit_end_unpublished(setting: Setting) -> None:
+    """On wrong labels nobody is recognised: neither the original nor a candidate that forgot nothing."""
+
+    def score_shuffled(order: WorkOrder, posed: PosedRun, made: Made) -> bytes:
+        sealed = posed.audited.sealed
+        whole = sealed.open()
+        mixed = torch.randperm(len(whole.labels), generator=stream(0, "shuffle"))
+        guarded, other = seal(
+            replace(whole, labels=whole.labels[mixed]), calibration=sealed.calibration, evaluation=sealed.evaluation
+        )
+        return score(order, replace(posed, truthful=guarded, audited=replace(posed.audited, sealed=other)), made)
+
+    world, ticket = setting.run(setting.worker(unlearn=one_bit, score=score_shuffled))
+    assert require_unpublished(world, ticket) == "AUDIT_INVALID"
+    assert ReasonCode.ORIGINAL_ANSWERS_DIFFER in {each.code for each in report_of(world, ticket).judgement.reasons}
 
 
 # Attempts and plans

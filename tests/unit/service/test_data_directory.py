@@ -1,11 +1,11 @@
-"""Composition: what a service needs before it may start."""
+"""What a service needs from its data directory before it may start."""
 
 from pathlib import Path
 
 import pytest
 
 from service.adapters.sql_store import connect_store, sqlite_url
-from service.bootstrap import claim_data_dir, load_commitment_key, load_policy, load_signer
+from service.data_directory import claim_data_dir, load_commitment_key, load_policy, load_signer
 from service.errors import InvalidRequestError, ServiceRunningError, SignatureError, StoreUnavailableError
 from service.settings import Settings
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from service.__main__ import app
 from service.adapters.sql_store import SqlStore, connect_store, sqlite_url
-from service.bootstrap import DATABASE, build_objects, load_commitment_key
+from service.bootstrap import build_objects
+from service.data_directory import DATABASE, load_commitment_key
 from service.domain.ledger import LedgerKind, verify_chain
 from service.domain.release import Release
 from service.domain.run import RunPhase

@@ -1,6 +1,5 @@
 """A worker's report is believed only where it speaks of this attempt and its verdict follows from its numbers."""
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from mcu_core.report import AuditReport, Role, Verdict
 from service.domain.judging import judge_report
 from service.domain.run import RunPhase, UnlearningRun
-from tests.attempts import SCORES, Audit, candidate_digest, no_trace, report_of, trace_left
+from tests.attempts import Audit, candidate_digest, no_trace, report_of, trace_left
 from tests.records import SPEC, a_run, an_attempt, an_order_for, digest_of
 from tests.results import POLICY
 
@@ -21,13 +20,20 @@ PLANNED: UnlearningRun = replace(
     report_digest=digest_of("report"),
 )
 ORDER = an_order_for(PLANNED)
-RUN = replace(
-    PLANNED,
-    candidate_digest=candidate_digest(ORDER),
-    plan_digest=ORDER.plan.digest,
-    scores_digest=hashlib.sha256(SCORES).hexdigest(),
-)
 REPORT = report_of(ORDER)
+
+
+def run_of(report: AuditReport) -> UnlearningRun:
+    """Return the run as it is when the outcome names this report's scores."""
+    return replace(
+        PLANNED,
+        candidate_digest=candidate_digest(ORDER),
+        plan_digest=ORDER.plan.digest,
+        scores_digest=report.subjects.scores,
+    )
+
+
+RUN = run_of(REPORT)
 NOT_ABOUT = "the report is not about this attempt"
 DOES_NOT_FOLLOW = "the report's verdict does not follow from its evidence"
 
@@ -37,7 +43,7 @@ def test_an_honest_report_is_believed_whatever_it_says(audit: Audit, verdict: Ve
     report = report_of(ORDER, audit)
 
     assert report.judgement.verdict is verdict
-    assert judge_report(report, RUN) is None
+    assert judge_report(report, run_of(report)) is None
 
 
 def test_an_honest_report_is_believed_after_json() -> None:
@@ -104,13 +110,13 @@ def test_a_flipped_verdict_is_refused() -> None:
     report = report_of(ORDER, trace_left)
     flipped = report.judgement.model_copy(update={"verdict": Verdict.ACCEPT_POWERED})
 
-    assert judge_report(report.model_copy(update={"judgement": flipped}), RUN) == DOES_NOT_FOLLOW
+    assert judge_report(report.model_copy(update={"judgement": flipped}), run_of(report)) == DOES_NOT_FOLLOW
 
 
 def test_the_judgement_of_other_evidence_is_refused() -> None:
     report = report_of(ORDER, trace_left).model_copy(update={"judgement": REPORT.judgement})
 
-    assert judge_report(report, RUN) == DOES_NOT_FOLLOW
+    assert judge_report(report, run_of(report)) == DOES_NOT_FOLLOW
 
 
 @pytest.mark.parametrize("change", [{"alpha": POLICY.alpha}, {"margin": 0.2}, {"findings": ()}, {"limitations": ()}])

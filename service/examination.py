@@ -1,0 +1,49 @@
+"""What the control plane makes sure of before it believes a worker's report."""
+
+from dataclasses import dataclass
+
+from mcu_core.report import AuditReport, Evidence
+from service.domain.comparison import FLOAT_TOLERANCE, first_difference
+from service.domain.judging import judge_report
+from service.domain.run import UnlearningRun, attempt_prefix
+from service.errors import DigestMismatchError, NotRecomputableError
+from service.ports import ObjectStore
+from service.recomputation import Recompute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examiner:
+    """Repeats everything of an audit that needs neither model nor samples."""
+
+    objects: ObjectStore
+    recompute: Recompute
+
+    def refusal(self, report: AuditReport, run: UnlearningRun) -> str | None:
+        """Return why a report is not believed; `None` when everything it says holds.
+
+        1. It speaks of this run and this attempt, and the gate gives its verdict on its evidence: `judge_report`.
+        2. Its evidence follows from the stored scores: STATS, run again on them.
+
+        Raises:
+            DigestMismatchError: the stored scores are not those that the attempt's outcome names.
+        """
+        wrong = judge_report(report, run)
+        if wrong is not None:
+            return wrong
+        try:
+            evidence = self.recompute(self._scores(run), report.plan)
+        except NotRecomputableError as error:
+            return error.message
+        return _other_evidence(report.evidence, evidence)
+
+    def _scores(self, run: UnlearningRun) -> bytes:
+        stored = self.objects.head(f"{attempt_prefix(run.run_id, run.epoch)}/scores.parquet")
+        if stored is None or stored.sha256 != run.scores_digest:
+            raise DigestMismatchError("the scores are not those that the attempt's outcome names")
+        return self.objects.read(stored.key)
+
+
+def _other_evidence(stated: Evidence, computed: Evidence) -> str | None:
+    one, other = (evidence.model_dump(mode="json") for evidence in (stated, computed))
+    difference = first_difference(one, other, tolerance=FLOAT_TOLERANCE, path="evidence")
+    return None if difference is None else f"the report's evidence does not follow from its scores: {difference}"
