@@ -60,6 +60,7 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.LedgerBrokenError: (grpc.StatusCode.DATA_LOSS, "LEDGER_BROKEN"),
         errors.AuditNotPassedError: (grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_NOT_PASSED"),
         errors.SignatureError: (grpc.StatusCode.FAILED_PRECONDITION, "SIGNATURE_UNUSABLE"),
+        errors.NotRecomputableError: (grpc.StatusCode.FAILED_PRECONDITION, "NOT_RECOMPUTABLE"),
         errors.BundleError: (grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_UNUSABLE"),
         errors.ServiceRunningError: (grpc.StatusCode.FAILED_PRECONDITION, "SERVICE_RUNNING"),
         rpc_errors.ServerDrainingError: (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING"),
