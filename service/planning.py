@@ -125,4 +125,6 @@ def _canaries(spec: RunSpec) -> CanaryPlan | None:
     found = spec.canaries
     if found is None or not found.included or not found.excluded:
         return None
-    return CanaryPlan(included=found.included, excluded=found.excluded, coin_commitment=found.commitment)
+    return CanaryPlan(
+        included=found.included, excluded=found.excluded, coin_commitment=found.commitment, wanted=found.wanted
+    )

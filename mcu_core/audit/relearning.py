@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mcu_core.config import Schedule, TrainConfig
 from mcu_core.data import PlainBatches, subsample
+from mcu_core.errors import DivergedError
 from mcu_core.losses import cross_entropy
 from mcu_core.runtime import Runtime
 from mcu_core.training import minimise
@@ -58,17 +59,18 @@ def relearn(
     for mark in MARKS:
         end = round(mark * len(rows))
         if end - start > 1:  # BatchNorm needs two images
-            state = minimise(
-                runtime,
-                state,
-                cross_entropy,
-                PlainBatches(reader=runtime.reader, rows=rows[start:end], size=RECIPE.batch_size),
-                RECIPE,
-                rng=rng,
-                phase=Phase.AUDIT,
-                lower="the learning rate of the unlearning",
-                progress=progress,
-            )
+            state = _trained(runtime, state, rows[start:end], rng, progress)
             start = end
         models.append(Relearned(epochs=mark, state=state))
     return tuple(models)
+
+
+def _trained(runtime: Runtime, state: State, rows: Tensor, rng: torch.Generator, progress: Progress) -> State:
+    batches = PlainBatches(reader=runtime.reader, rows=rows, size=RECIPE.batch_size)
+    lower = "the learning rate of the unlearning"
+    try:
+        return minimise(
+            runtime, state, cross_entropy, batches, RECIPE, rng=rng, phase=Phase.AUDIT, lower=lower, progress=progress
+        )
+    except DivergedError as error:
+        raise DivergedError(f"the candidate does not stand the relearning of the audit: {error}") from error

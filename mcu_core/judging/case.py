@@ -104,6 +104,7 @@ def finding(
     statistic: float | None = None,
     threshold: float | None = None,
     p_value: float | None = None,
+    power: float | None = None,
 ) -> Finding:
     """Return a finding that passed unless a code says why it failed."""
     return Finding(
@@ -115,6 +116,7 @@ def finding(
         statistic=statistic,
         threshold=threshold,
         p_value=p_value,
+        power=power,
     )
 
 

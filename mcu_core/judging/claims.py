@@ -31,6 +31,7 @@ def limitations(case: Case) -> tuple[str, ...]:
     return (
         _size(case),
         *_instrument(case),
+        *_individuals(evidence, case.plan.forget_count),
         *_duplicates(evidence, case.plan.forget_count),
         *_not_estimable(evidence),
         *_approximations(case),
@@ -68,8 +69,23 @@ def _instrument(case: Case) -> Iterator[str]:
             "There were no reference models: scores were not corrected for how hard each sample is, "
             "which makes traces harder to see."
         )
-    if case.plan.canaries is None:
+    canaries = case.plan.canaries
+    if canaries is None:
         yield "There were no canaries: the audit rests on the deleted samples alone."
+    elif canaries.wanted is not None and 2 * canaries.included < canaries.wanted:
+        yield (
+            f"Only {canaries.included} of the {canaries.wanted} canaries that a run should have were left for this "
+            "one, so that they show little. New ones are planted when a model is trained anew."
+        )
+
+
+def _individuals(evidence: Evidence, n: int) -> Iterator[str]:
+    pooled = evidence.individuals.pooled
+    if pooled:
+        yield (
+            f"{pooled} of {n} deleted samples are of a class that has no unseen samples to calibrate with: looked at "
+            "alone, each of them was compared with unseen samples of all classes."
+        )
 
 
 def _duplicates(evidence: Evidence, n: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from mcu_core.judging.case import AllOf, Case, failures
 from mcu_core.judging.claims import claim_of, limitations
 from mcu_core.judging.completeness import CanariesMeasured, EveryTestMade, HarmMeasured
 from mcu_core.judging.controls import BlindToTheModel, Calibrated, OriginalRejected, UnseenNotRejected
-from mcu_core.judging.equivalence import detection_power
+from mcu_core.judging.detection import canary_power, trace_power
 from mcu_core.judging.identity import (
     BatchNormFromRetained,
     ForgetSetComplete,
@@ -126,17 +126,6 @@ def _judged(case: Case, verdict: Verdict, reasons: tuple[Finding, ...], findings
         findings=findings,
         alpha=case.alpha,
         margin=case.margin,
-        positive_control_power=_positive_control_power(case),
+        positive_control_power=max(trace_power(case), canary_power(case)),
         limitations=limitations(case),
     )
-
-
-def _positive_control_power(case: Case) -> float:
-    """Return the larger power of the original's AUC tests at the first step of Holm: a lower bound of all together."""
-    canaries, (n, m) = case.evidence.canaries, case.size
-    first_step = case.alpha / max(1, len(case.original_tests))
-    power = detection_power(case.original_auc, n, m, alpha=first_step)
-    if canaries is None:
-        return power
-    planted, others = canaries.original.forget_count, canaries.original.other_count
-    return max(power, detection_power(canaries.original.value, planted, others, alpha=first_step))

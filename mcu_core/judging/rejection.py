@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mcu_core.judging.case import FEW_SAMPLES, Case, finding, missing, shown
 from mcu_core.judging.completeness import earlier_forgotten_lacking, loss_of
+from mcu_core.judging.detection import power_of
 from mcu_core.judging.equivalence import interval_at
 from mcu_core.judging.holm import adjusted_of
 from mcu_core.report.evidence import Group, Result
@@ -23,7 +24,7 @@ class NoTraceFound:
             return (missing("primary", REJECT, "a primary test of the candidate"),)
         canary = case.evidence.canaries.candidate if case.evidence.canaries else None
         return tuple(
-            _trace(result, p_value, case.alpha, is_canary=result is canary)
+            _trace(case, result, p_value, is_canary=result is canary)
             for result, p_value in zip(tests, adjusted, strict=True)
         )
 
@@ -82,14 +83,21 @@ class EarlierStayForgotten:
         return (finding(name, REJECT, failed, text, statistic=interval[0], threshold=threshold),)
 
 
-def _trace(result: Result, p_value: float, alpha: float, *, is_canary: bool) -> Finding:
+def _trace(case: Case, result: Result, p_value: float, *, is_canary: bool) -> Finding:
     name = "primary.canary" if is_canary else f"primary.{result.name}"
     value = result.value if result.value is not None else 0.5
     code, found, nothing = _words(result, value, is_canary=is_canary)
-    significant = p_value <= alpha
+    significant = p_value <= case.alpha
     text = f"{found if significant else nothing} (adjusted {shown(p_value)})."
     return finding(
-        name, REJECT, code if significant else None, text, statistic=result.value, threshold=alpha, p_value=p_value
+        name,
+        REJECT,
+        code if significant else None,
+        text,
+        statistic=result.value,
+        threshold=case.alpha,
+        p_value=p_value,
+        power=power_of(case, result),
     )
 
 

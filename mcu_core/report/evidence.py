@@ -140,8 +140,6 @@ class Result(Part):
     forget_subjects: int | None = None
     """Independent subjects behind the forget samples, where they are fewer: what interval and p-value rest on."""
     method: str
-    power: float | None = None
-    """Chance that this test at level alpha / 2^j sees an effect as large as the original's own."""
     not_estimable: str | None = None
 
 

@@ -102,6 +102,9 @@ class Finding(Part):
     """What the statistic must not pass, or, where only a p-value decides, the level that it is compared with."""
     p_value: float | None = None
     """Adjusted where several tests are one family."""
+    power: float | None = None
+    """Of the candidate's AUC tests: chance to see an effect as large as the original's own, at the level of Holm's
+    first step, alpha / 2^j over the number of primary tests."""
 
 
 class Judgement(Part):

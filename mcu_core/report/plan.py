@@ -29,6 +29,10 @@ class Signal(StrEnum):
     """Share of non-members that the sample dominates in likelihood ratio; needs references."""
 
 
+def _is_absent(value: int | None) -> bool:
+    return value is None
+
+
 class ReferencesPlan(Part):
     """The family of leave-out models that audits."""
 
@@ -44,6 +48,9 @@ class CanaryPlan(Part):
     excluded: Annotated[int, Field(ge=1)]
     coin_commitment: Digest
     """To the secret coin that decided, published with the plan: the coin cannot be chosen afterwards."""
+    wanted: Annotated[int, Field(ge=1)] | None = Field(default=None, exclude_if=_is_absent)
+    """Of either kind, had there been enough. Where a plan does not say so it is left out: older plans keep their
+    digests."""
 
 
 class AuditPlan(Part):

@@ -182,16 +182,6 @@ def batch_of(canaries: Iterable[Canary], run_id: str) -> CanaryBatch:
     )
 
 
-def shortage(included: int, wanted: int) -> str | None:
-    """Return what a report must say when a run had fewer than half of the canaries that it should have."""
-    if 2 * included >= wanted:
-        return None
-    return (
-        f"Only {included} of {wanted} canaries were left for this run, so that they show little. New ones are planted "
-        "when a model is trained anew (`unlearn manifest canaries`)."
-    )
-
-
 def _in_random_order(rows: Iterable[int], seed: str) -> list[int]:
     return sorted(rows, key=lambda row: hashlib.sha256(f"{seed} {row}".encode()).digest())
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from mcu_core.config import ArchitectureConfig, Rung, Seed, UnlearningConfig
 from mcu_core.judging.policy import AuditPolicy
 from mcu_core.report import AttemptSummary, AuditPlan, Digest, Verdict
-from service.domain.canary import shortage
 from service.domain.document import Document
 
 
@@ -55,11 +54,6 @@ class RunCanaries(Document):
     """SHA-256 of the register of canaries, as registered with the model before any run."""
     mislabelled: bool
     """Whether they have wrong classes, those that were trained on and the others alike."""
-
-    @property
-    def shortage(self) -> str | None:
-        """Return what a report must say of too few canaries."""
-        return shortage(self.included, self.wanted)
 
 
 def _is_absent(value: RunCanaries | None) -> bool:

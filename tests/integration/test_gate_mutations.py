@@ -137,7 +137,7 @@ WRONG_MODELS: dict[str, tuple[Make, str, ReasonCode | str]] = {
     "canaries left in D_r": (trained_on(all_but_tickets), "AUDIT_REJECTED", ReasonCode.CANARIES_REMEMBERED),
     "shuffled labels": (taught_shuffled_labels, "AUDIT_REJECTED", ReasonCode.RETAIN_ACCURACY_LOST),
     "NaN": (not_a_number, "INPUT", "hold numbers that are not finite"),
-    "no finite answers": (answering_nothing_finite, "AUDIT_REJECTED", "training diverged"),
+    "no finite answers": (answering_nothing_finite, "AUDIT_REJECTED", "does not stand the relearning"),
 }
 
 

@@ -14,6 +14,8 @@ from service.report_page.content import words as cell
 
 RATES = ("tail", "tpr", "svc")
 """How the names of results begin that are shares of samples: shown in percent."""
+SURE = 0.99
+"""Power above which only this bound is shown: an approximation does not know the last percent."""
 
 
 def primary(report: AuditReport) -> Table:
@@ -29,13 +31,14 @@ def primary(report: AuditReport) -> Table:
                 cell(MISSING if result.signal is None else words.SIGNALS[result.signal]),
                 *measured(result),
                 *([] if result.value is None else [_p(result)]),
-                number(MISSING if result.power is None else numbers.percent(result.power, 0)),
+                number(power(decided.get(f"primary.{result.name}"))),
                 decision(decided.get(f"primary.{result.name}")),
             )
             for result in report.evidence.primary
         ),
         note=f"Together at level {numbers.significant(report.judgement.alpha)} (Holm). n: deleted samples, m: unseen "
-        "samples that they are compared with. Power: chance to see a trace as large as the one in the old model.",
+        "samples that they are compared with. Power: chance of the AUC's test to see an effect as large as the old "
+        "model's own, where there are samples enough to say.",
     )
 
 
@@ -75,11 +78,14 @@ def canaries(report: AuditReport) -> Table | None:
     found = report.evidence.canaries
     if found is None:
         return None
+    decided = {finding.check: finding for finding in report.judgement.findings}
+    chance = power(decided.get("primary.canary"))
     return Table(
         key="canaries",
         caption="Canaries: samples planted by a secret coin and forgotten with this run",
         columns=RESULT_COLUMNS,
         rows=result_rows((found.original, found.candidate, found.one_run_original, found.one_run)),
+        note="" if chance == MISSING else f"Chance to see canaries that are remembered as in the old model: {chance}.",
     )
 
 
@@ -180,6 +186,13 @@ def interval(result: Result) -> str:
         return MISSING
     ends = (MISSING if end is None else value(result.name, end) for end in (result.low, result.high))
     return " to ".join(ends)
+
+
+def power(finding: Finding | None) -> str:
+    """Return the chance that a test had to see the old model's own effect, never as if it were certain."""
+    if finding is None or finding.power is None:
+        return MISSING
+    return f"> {numbers.percent(SURE, 0)}" if finding.power > SURE else numbers.percent(finding.power, 0)
 
 
 def decision(finding: Finding | None) -> Cell:

@@ -224,7 +224,7 @@ def test_with_canaries_turned_off_a_run_has_none() -> None:
     assert {canary.used_by_run for canary in world.store.canaries(LINEAGE)} == {None}
 
 
-def test_canaries_are_used_up_once_and_a_run_that_lacks_them_says_so() -> None:
+def test_canaries_are_used_up_once_and_the_plan_of_a_run_that_lacks_them_says_so() -> None:
     world = world_with_canaries(accept)
     world.register()
     used: list[tuple[int, ...]] = []
@@ -239,8 +239,9 @@ def test_canaries_are_used_up_once_and_a_run_that_lacks_them_says_so() -> None:
 
     assert sorted(every) == sorted(INCLUDED_ROWS), "each once"
     assert [len(rows) for rows in used] == [3, 3, len(INCLUDED_ROWS) - 6, 0]
-    assert run.spec.canaries is not None
-    assert run.spec.canaries.shortage is not None
+    assert [
+        order.plan.canaries and (order.plan.canaries.included, order.plan.canaries.wanted) for order in world.orders
+    ] == [(3, CANARIES_PER_RUN), (3, CANARIES_PER_RUN), (len(INCLUDED_ROWS) - 6, CANARIES_PER_RUN), None]
     assert world.store.totals().canaries_left == ((LINEAGE, 0),)
 
 

@@ -40,8 +40,9 @@ def test_a_part_of_the_epoch_without_two_images_is_passed_over(hidden: Problem, 
     assert len(models) == len(MARKS)
 
 
-def test_a_model_that_diverges_is_refused(hidden: Problem) -> None:
-    params = {name: tensor * torch.nan for name, tensor in hidden.original.params.items()}
+@pytest.mark.parametrize("factor", [torch.nan, 1e6])
+def test_a_model_that_diverges_is_refused_with_what_it_does_not_stand(hidden: Problem, factor: float) -> None:
+    params = {name: tensor * factor for name, tensor in hidden.original.params.items()}
     state = State(params=params, buffers=hidden.original.buffers)
-    with pytest.raises(DivergedError):
+    with pytest.raises(DivergedError, match=r"does not stand the relearning of the audit: .* lower the learning rate"):
         relearn(tiny_runtime(hidden.data), state, hidden.retain, stream(0, "test"))

@@ -233,6 +233,16 @@ def test_a_candidate_whose_outputs_are_nan_gives_no_table(
         scored(hidden, sealed, retrained_as(broken(retrained.candidate.state)))
 
 
+def test_a_candidate_that_answers_but_does_not_stand_the_relearning_gives_no_table(
+    hidden: Problem, sealed: SealedSamples, retrained: Outcome
+) -> None:
+    state = retrained.candidate.state
+    wrong = State(params={**state.params, "head.weight": state.params["head.weight"] * -1e6}, buffers=state.buffers)
+    assert all(np.isfinite(one.phi).all() for one in scores_of(tiny_runtime(hidden.data), [wrong], hidden.retain))
+    with pytest.raises(DivergedError, match="does not stand the relearning"):
+        scored(hidden, sealed, retrained_as(wrong))
+
+
 def test_an_original_whose_outputs_are_nan_gives_no_table(
     hidden: Problem, sealed: SealedSamples, retrained: Outcome
 ) -> None:

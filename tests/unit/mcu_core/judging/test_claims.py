@@ -100,6 +100,33 @@ def test_references_and_canaries_that_are_there_are_not_called_missing() -> None
     assert not says(case, "no canaries")
 
 
+@pytest.mark.parametrize(("included", "told"), [(1, True), (31, True), (32, False), (64, False)])
+def test_fewer_than_half_of_the_canaries_that_a_run_should_have_are_told(included: int, told: bool) -> None:
+    canaries = CANARY_PLAN.model_copy(update={"included": included, "wanted": 64})
+    plan = a_plan(canaries=canaries)
+    case = Case(evidence=an_evidence(plan), plan=plan, policy=POLICY)
+
+    assert says(case, f"Only {included} of the 64 canaries") is told
+    assert not says(case, "no canaries")
+
+
+def test_an_older_plan_that_does_not_say_how_many_canaries_were_wanted_tells_of_no_shortage() -> None:
+    plan = a_plan(canaries=CANARY_PLAN.model_copy(update={"included": 1}))
+
+    assert not says(Case(evidence=an_evidence(plan), plan=plan, policy=POLICY), "canaries that a run should have")
+
+
+@pytest.mark.parametrize("pooled", [0, 3])
+def test_samples_of_a_class_without_unseen_ones_are_counted(pooled: int) -> None:
+    plan = a_plan()
+    evidence = an_evidence(plan)
+    individuals = evidence.individuals.model_copy(update={"pooled": pooled})
+    case = Case(evidence=evidence.model_copy(update={"individuals": individuals}), plan=plan, policy=POLICY)
+
+    assert says(case, "3 of 1000 deleted samples are of a class that has no unseen samples") is bool(pooled)
+    assert says(case, "unseen samples of all classes") is bool(pooled)
+
+
 def test_copies_among_the_retained_data_are_counted() -> None:
     plan = a_plan()
     facts = some_facts(plan, duplicates=Duplicates(exact=2, near=5, searched=900, method="hash"))

@@ -44,6 +44,13 @@ def test_every_primary_test_is_a_finding_with_its_adjusted_p_value() -> None:
     assert all(finding.threshold == POLICY.alpha for finding in findings)
 
 
+def test_the_aucs_findings_tell_what_they_could_have_seen() -> None:
+    plan = a_plan(canaries=CANARY_PLAN)
+    findings = found(NoTraceFound(), an_evidence(plan, canaries=a_canary_evidence(0.5)), plan)
+
+    assert [finding.power is None for finding in findings] == [False, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("candidate", "code"), [(0.9, ReasonCode.CANARIES_REMEMBERED), (0.1, ReasonCode.CANARIES_OVER_FORGOTTEN)]
 )

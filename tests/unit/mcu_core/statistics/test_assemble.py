@@ -46,7 +46,6 @@ def test_every_number_is_there_or_says_why_not(scene: Scene) -> None:
         assert (result.low is None) == (result.high is None) == (result.level is None), result
         assert result.p_value is None or 0.0 <= result.p_value <= 1.0
         assert bool(result.hypothesis) == (result.p_value is not None)
-        assert result.power is None
 
 
 def test_models_come_with_the_original_first_and_the_candidate_last() -> None:

@@ -20,7 +20,6 @@ from service.domain.canary import (
     chosen_ids,
     draw_batch,
     is_included,
-    shortage,
     wrong_label,
 )
 from service.errors import InvalidRequestError
@@ -231,13 +230,3 @@ def test_the_batch_of_a_run_is_what_it_has_taken() -> None:
 
     assert batch_of(found, "a") == CanaryBatch(included=(2, 9), excluded=(5,))
     assert batch_of(found, "none").rows == ()
-
-
-@pytest.mark.parametrize(
-    ("included", "wanted", "is_told"), [(0, 1, True), (31, 64, True), (32, 64, False), (64, 64, False)]
-)
-def test_fewer_than_half_of_the_canaries_is_told(included: int, wanted: int, is_told: bool) -> None:
-    text = shortage(included, wanted)
-
-    assert (text is not None) == is_told
-    assert text is None or f"{included} of {wanted}" in text

@@ -24,6 +24,30 @@ def test_each_primary_test_has_value_interval_counts_p_and_decision() -> None:
     assert (row["decision"].text, row["decision"].tone) == ("failed", Tone.BAD)
 
 
+def test_the_aucs_row_says_how_likely_the_old_models_effect_was_to_be_seen() -> None:
+    auc = next(finding for finding in REPORT.judgement.findings if finding.check == "primary.auc")
+    shown = column_of(results.primary(REPORT), "power")
+
+    assert auc.power is not None
+    assert auc.power > 0.99
+    assert shown[0] == "> 99\N{NARROW NO-BREAK SPACE}%"
+    assert shown[1:] == ["\N{EN DASH}"] * 2
+
+
+@pytest.mark.parametrize(("chance", "shown"), [(0.934, "93"), (0.004, "0"), (0.9901, "> 99"), (1.0, "> 99")])
+def test_power_is_a_whole_percentage_and_never_certain(chance: float, shown: str) -> None:
+    finding = REPORT.judgement.findings[0].model_copy(update={"power": chance})
+
+    assert results.power(finding) == f"{shown}\N{NARROW NO-BREAK SPACE}%"
+
+
+def test_the_note_on_canaries_says_how_likely_they_were_to_be_seen() -> None:
+    table = results.canaries(REPORTS[Verdict.ACCEPT_CANARY_BACKED])
+
+    assert table is not None
+    assert table.note.startswith("Chance to see canaries that are remembered as in the old model: ")
+
+
 def test_shares_of_samples_are_in_percent_and_areas_are_not() -> None:
     assert results.value("tail.upper", 0.08).startswith("8.00")
     assert results.value("tpr.0.01", 0.5).endswith("%")
