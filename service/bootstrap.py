@@ -34,6 +34,7 @@ from service.intake import Intake
 from service.pixel_files import PixelCache
 from service.planning import Planner
 from service.ports import Clock, ManifestSource, ObjectStore, Store
+from service.premises import PremiseSource
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
 from service.reconciler import Reconciler
@@ -170,6 +171,29 @@ def build_reference_tools(settings: Settings) -> ReferenceTools:
         register=build_register(settings, store, objects, SystemClock(), OPERATOR),
         pixels=build_pixels(settings),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescoringTools:
+    """What a command that scores an audit once more works with, beside a service or without one."""
+
+    store: Store
+    objects: ObjectStore
+    premises: PremiseSource
+
+
+def build_rescoring_tools(settings: Settings) -> RescoringTools:
+    """Open what audits rest on: the data of a service, running or not.
+
+    Raises:
+        InvalidRequestError: no service has ever worked there.
+        StoreUnavailableError: the database cannot be reached.
+        UnsafeObjectStoreError: the object store ignores conditional writes.
+    """
+    tools = build_reference_tools(settings)
+    manifests = DuckDBManifestSource(tools.objects, settings.caches / "manifests")
+    premises = PremiseSource(store=tools.store, objects=tools.objects, manifests=manifests, key=tools.key)
+    return RescoringTools(store=tools.store, objects=tools.objects, premises=premises)
 
 
 def build_register(
