@@ -33,8 +33,9 @@ from service.domain.run import (
 )
 from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.pixel_files import PixelCache
-from service.ports import ObjectStore, manifest_key
+from service.ports import ObjectStore
 from service.worker.auditing import report_on, run_seed, score_candidate, start_of_run
+from service.worker.manifest_file import fetch_manifest
 from service.worker.posing import read_and_pose
 from service.worker.references import load_auditors, with_teacher
 from service.worker.threads import use_threads
@@ -131,7 +132,7 @@ def _attempt(
     if resolution.digest != spec.resolution_digest:
         raise PermanentError("the resolution is not the one of the specification")
     manifest = folder / "manifest.parquet"
-    objects.download(manifest_key(spec.manifest_digest), manifest)
+    fetch_manifest(objects, spec.manifest_digest, manifest)
     base = objects.read(weights_key(spec.lineage, spec.base_release))
     # 2. Samples
     pixels = decoded.folder(spec.lineage, spec.manifest_digest)

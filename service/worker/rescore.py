@@ -15,9 +15,10 @@ from mcu_core.statistics.scores import ScoreTable, from_parquet
 from mcu_core.types import Candidate, Outcome, ProgressUpdate
 from service.domain.run import WorkOrder
 from service.errors import ObjectMissingError
-from service.ports import ObjectStore, manifest_key
+from service.ports import ObjectStore
 from service.premises import Premises
 from service.worker.auditing import score_candidate
+from service.worker.manifest_file import fetch_manifest
 from service.worker.posing import PosedRun, read_and_pose
 from service.worker.references import load_auditors
 from service.worker.threads import use_threads
@@ -88,7 +89,7 @@ class Rescorer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".rescored-", dir=self.folder) as folder:  # what is mapped stays readable
             manifest = Path(folder) / "manifest.parquet"
-            self.objects.download(manifest_key(order.spec.manifest_digest), manifest)
+            fetch_manifest(self.objects, order.spec.manifest_digest, manifest)
             return read_and_pose(
                 order,
                 premises.resolution,
