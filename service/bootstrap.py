@@ -34,7 +34,6 @@ from service.intake import Intake
 from service.pixel_files import PixelCache
 from service.planning import Planner
 from service.ports import Clock, ManifestSource, ObjectStore, Store
-from service.premises import PremiseSource
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
 from service.reconciler import Reconciler
@@ -140,17 +139,18 @@ def build_service(settings: Settings) -> Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceTools:
-    """What a command about leave-out models works with, beside a service or without one."""
+class LocalTools:
+    """What a command on the data of a service works with, beside it or without it."""
 
     store: Store
     objects: ObjectStore
+    manifests: ManifestSource
     key: CommitmentKey
     register: ReferenceRegister
     pixels: PixelCache
 
 
-def build_reference_tools(settings: Settings) -> ReferenceTools:
+def build_local_tools(settings: Settings) -> LocalTools:
     """Open the store and the objects of a service, running or not.
 
     Raises:
@@ -164,36 +164,14 @@ def build_reference_tools(settings: Settings) -> ReferenceTools:
         raise InvalidRequestError(FieldViolation(field="data_dir", description=text))
     store = connect_store(settings.database_url or sqlite_url(database))
     objects = build_objects(settings)
-    return ReferenceTools(
+    return LocalTools(
         store=store,
         objects=objects,
+        manifests=DuckDBManifestSource(objects, settings.caches / "manifests"),
         key=load_commitment_key(settings),
         register=build_register(settings, store, objects, SystemClock(), OPERATOR),
         pixels=build_pixels(settings),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RescoringTools:
-    """What a command that scores an audit once more works with, beside a service or without one."""
-
-    store: Store
-    objects: ObjectStore
-    premises: PremiseSource
-
-
-def build_rescoring_tools(settings: Settings) -> RescoringTools:
-    """Open what audits rest on: the data of a service, running or not.
-
-    Raises:
-        InvalidRequestError: no service has ever worked there.
-        StoreUnavailableError: the database cannot be reached.
-        UnsafeObjectStoreError: the object store ignores conditional writes.
-    """
-    tools = build_reference_tools(settings)
-    manifests = DuckDBManifestSource(tools.objects, settings.caches / "manifests")
-    premises = PremiseSource(store=tools.store, objects=tools.objects, manifests=manifests, key=tools.key)
-    return RescoringTools(store=tools.store, objects=tools.objects, premises=premises)
 
 
 def build_register(

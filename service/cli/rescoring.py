@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mcu_core.report import AuditReport
 from mcu_core.statistics.scores import ScoreTable
-from service.bootstrap import build_rescoring_tools
+from service.bootstrap import build_local_tools
 from service.cli.phase_bars import phase_bars
 from service.cli.serving import PRIVATE
+from service.premises import PremiseSource
 from service.settings import Settings
 from service.verification.rescoring import Rescore
 
@@ -36,7 +37,8 @@ def rescoring(*, original: Path | None, candidate: Path | None, threads: int | N
         name: None if path is None else path.read_bytes()
         for name, path in (("original", original), ("candidate", candidate))
     }
-    tools = build_rescoring_tools(settings)
+    tools = build_local_tools(settings)
+    source = PremiseSource(store=tools.store, objects=tools.objects, manifests=tools.manifests, key=tools.key)
     try:
         with phase_bars() as told:
             rescorer = Rescorer(
@@ -47,7 +49,7 @@ def rescoring(*, original: Path | None, candidate: Path | None, threads: int | N
             )
 
             def rescore(report: AuditReport, planned_at: int) -> ScoreTable:
-                return rescorer.rescore(tools.premises.gather(report, planned_at, **weights), report)
+                return rescorer.rescore(source.gather(report, planned_at, **weights), report)
 
             yield rescore
     finally:
