@@ -73,6 +73,11 @@ class PremiseSource:
         if run is None or model is None or release is None:
             raise PremiseError(f"this service has published no run {plan.run_id}: go where the data of its service are")
         _require(run.spec.digest == plan.spec, "the specification of the run is another one than the plan names")
+        told, right = (
+            (report.config, report.seed, plan.policy),
+            (run.spec.config, run.spec.seed, run.spec.policy.digest),
+        )
+        _require(told == right, "the report tells of other settings than the run's specification")
         # 2. Weights and manifest
         self._require_present(run, release, has_original=original is not None, has_candidate=candidate is not None)
         original = original or self.objects.read(weights_key(run.lineage, run.spec.base_release))

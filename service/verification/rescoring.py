@@ -32,6 +32,10 @@ It is told when the plan was signed, in microseconds since 1970-01-01 UTC. It ra
 where something that it needs is missing, or is not what the plan names."""
 
 
+_UNCOMPUTABLE = (CoreError, ValueError, ArithmeticError, LookupError)
+"""What a table that is none, or facts that lack something, end in."""
+
+
 def rescoring_checks(contents: Contents, rescore: Rescore) -> dict[CheckName, Callable[[], str]]:
     """Return the checks of level 3, in order; earlier attempts are not scored: nobody keeps their candidates.
 
@@ -51,7 +55,7 @@ def rescoring_checks(contents: Contents, rescore: Rescore) -> dict[CheckName, Ca
             return stated, rescore(main.report, signed_at)
         except (ServiceError, CheckFailedError) as error:
             return str(error)
-        except (CoreError, ValueError, ArithmeticError, LookupError) as error:
+        except _UNCOMPUTABLE as error:
             return f"the scores cannot be computed once more: {error}"
 
     def tables() -> tuple[ScoreTable, ScoreTable]:
@@ -74,7 +78,10 @@ def rescoring_checks(contents: Contents, rescore: Rescore) -> dict[CheckName, Ca
     def gate() -> str:
         stated, computed = tables()
         require_same_size(stated, computed)
-        found = decide(evidence_of(completed(stated, computed), main.plan), main.plan, main.policy)
+        try:
+            found = decide(evidence_of(completed(stated, computed), main.plan), main.plan, main.policy)
+        except _UNCOMPUTABLE as error:
+            raise CheckFailedError(f"nothing can be computed from the scores: {error}") from error
         said = main.report.judgement
         same = (said.verdict, said.claim) == (found.verdict, found.claim)
         why = "; ".join(reason.text.rstrip(".") for reason in found.reasons)

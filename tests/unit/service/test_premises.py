@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mcu_core.config import UnlearningConfig, default_ladder
 from mcu_core.report import AuditReport
 from service.domain.commitment import CommitmentKey
 from service.domain.release import evidence_key, weights_key
@@ -14,7 +15,7 @@ from service.ports import manifest_key
 from service.premises import PremiseSource
 from tests.attempts import candidate_bytes
 from tests.records import LINEAGE
-from tests.world import KEY, WEIGHTS, World, world_with_canaries
+from tests.world import CANARIES_PER_RUN, KEY, WEIGHTS, World, world_with_canaries
 
 PLANNED_AT = 5
 
@@ -42,7 +43,7 @@ def test_each_run_is_found_as_its_worker_was_given_it(world: World) -> None:
     """Also after later runs, which took the canaries that nothing was trained on once more."""
     reports = [published(world, name)[1] for name in ("train-01", "train-02", "train-03")]
     taken = [canary.used_by_run for canary in world.store.canaries(LINEAGE) if not canary.is_included]
-    assert taken.count(reports[0].plan.run_id) < reports[0].plan.canaries.excluded, "none was taken once more"
+    assert taken.count(reports[0].plan.run_id) < CANARIES_PER_RUN, "none was taken once more"
 
     for report, given in zip(reports, world.orders, strict=True):
         found = source_of(world).gather(report, given.planned_at)
@@ -86,6 +87,13 @@ def test_what_the_plan_does_not_name_is_refused(world: World, field: str, says: 
     other = report.model_copy(update={"plan": report.plan.model_copy(update={field: "0" * 64})})
     with pytest.raises(PremiseError, match=says):
         source_of(world).gather(other, PLANNED_AT)
+
+
+@pytest.mark.parametrize("change", [{"seed": 7}, {"config": UnlearningConfig(ladder=default_ladder(None)[:1])}])
+def test_a_report_that_tells_of_other_settings_is_refused(world: World, change: dict[str, object]) -> None:
+    _, report = published(world, "train-01")
+    with pytest.raises(PremiseError, match="other settings than the run's specification"):
+        source_of(world).gather(report.model_copy(update=change), PLANNED_AT)
 
 
 def test_another_commitment_key_is_refused(world: World) -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from mcu_core.report import AuditReport, Role
-from mcu_core.statistics.scores import ScoreTable, from_parquet
+from mcu_core.statistics.scores import ScoreTable, from_parquet, to_parquet
 from service.bundle import Bundle
 from service.errors import PremiseError
 from service.verification.checks import CheckName, CheckResult, Outcome
 from service.verification.score_comparison import LARGEST, MEDIAN
 from service.verification.verify import verify
 from tests.bundles import members_of
-from tests.unit.service.verification.test_recomputation import KEYS, honest
+from tests.unit.service.verification.test_recomputation import KEYS, honest, rescored
 
 
 def checked(rescore: Callable[[AuditReport, int], ScoreTable]) -> dict[CheckName, CheckResult]:
@@ -112,6 +112,16 @@ def test_another_digest_of_the_weights_is_another_fact() -> None:
         return replace(table, facts=table.facts.model_copy(update={"digests": digests}))
 
     assert CheckName.FACTS in failures(change)
+
+
+@pytest.mark.parametrize("role", [Role.ORIGINAL, Role.CANDIDATE, Role.RELEARNED])
+def test_scores_that_lack_a_model_fail_and_are_no_traceback(role: Role) -> None:
+    whole = from_parquet(honest().scores)
+    lacking = replace(whole, models={other: part for other, part in whole.models.items() if other is not role})
+    members = members_of([rescored(honest(), to_parquet(lacking))])
+    results = verify(Bundle(members=members), KEYS, level=3, rescore=lambda _report, _signed: as_computed(whole))
+    failed = {result.name for result in results if result.level == 3 and result.outcome is Outcome.FAILED}
+    assert {CheckName(f"scores.{role.value}"), CheckName.GATE_RESCORED} <= failed
 
 
 def test_level_3_needs_something_that_scores() -> None:
