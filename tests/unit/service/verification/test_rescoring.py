@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mcu_core.report import AuditReport, Role
+from mcu_core.report import AuditReport, Group, Role
 from mcu_core.statistics.scores import ScoreTable, from_parquet, to_parquet
 from service.bundle import Bundle
 from service.errors import PremiseError
@@ -31,6 +31,11 @@ def failures(change: Callable[[ScoreTable], ScoreTable]) -> list[CheckName]:
 def as_computed(table: ScoreTable) -> ScoreTable:
     """Return the table without the model that is purged with a run."""
     return replace(table, models={role: part for role, part in table.models.items() if role is not Role.PRE_UNLEARNED})
+
+
+def with_digest(table: ScoreTable, role: Role) -> ScoreTable:
+    digests = {**table.facts.digests, role: "0" * 64}
+    return replace(table, facts=table.facts.model_copy(update={"digests": digests}))
 
 
 def with_phi(table: ScoreTable, role: Role, change: Callable[[np.ndarray], np.ndarray]) -> ScoreTable:
@@ -102,16 +107,21 @@ def test_relearning_may_round_by_less_than_half_of_what_it_moves() -> None:
 
         return change
 
-    assert failures(between(0.2)) == []
-    assert failures(between(0.9)) == [CheckName.SCORES_RELEARNED]
+    assert failures(lambda table: with_digest(between(0.2)(table), Role.RELEARNED)) == []
+    assert failures(lambda table: with_digest(between(0.9)(table), Role.RELEARNED)) == [CheckName.SCORES_RELEARNED]
+    assert failures(between(0.2)) == [CheckName.SCORES_RELEARNED], "the same weights do not answer otherwise"
+
+
+def test_a_part_whose_relearned_scores_are_others_is_found_however_small() -> None:
+    def change(table: ScoreTable) -> ScoreTable:
+        forget = table.group == Group.FORGET.value
+        return with_digest(with_phi(table, Role.RELEARNED, lambda phi: phi - 3.0 * forget), Role.RELEARNED)
+
+    assert CheckName.SCORES_RELEARNED in failures(change)
 
 
 def test_another_digest_of_the_weights_is_another_fact() -> None:
-    def change(table: ScoreTable) -> ScoreTable:
-        digests = {**table.facts.digests, Role.CANDIDATE: "0" * 64}
-        return replace(table, facts=table.facts.model_copy(update={"digests": digests}))
-
-    assert CheckName.FACTS in failures(change)
+    assert CheckName.FACTS in failures(lambda table: with_digest(table, Role.CANDIDATE))
 
 
 @pytest.mark.parametrize("role", [Role.ORIGINAL, Role.CANDIDATE, Role.RELEARNED])
