@@ -1,11 +1,11 @@
 """Batching: tickets of one lineage become one run, everything that decides its result frozen into its specification."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mcu_core.config import UnlearningConfig, default_ladder, needs_teacher
 from mcu_core.judging.policy import AuditPolicy
-from service.domain.canary import NO_CANARIES, CanaryBatch, draw_batch
+from service.domain.canary import NO_CANARIES, Canary, CanaryBatch, draw_batch
 from service.domain.entries import run_created, ticket_changed
 from service.domain.model import Model
 from service.domain.references import ReferencePurpose
@@ -118,13 +118,9 @@ class Batcher:
         """Choose the canaries of the next run; those that a failed run had taken were not forgotten and are free."""
         if model.canary_commitment is None:
             return NO_CANARIES
-        kept = model.manifest.train_rows - len(forgotten) - len(rows)
-        return draw_batch(
-            self.store.canaries(model.lineage),
-            unavailable=rows | forgotten.keys(),
-            most=min(self.canaries_per_run, kept // 2),  # D_r is never small for their sake
-            seed=f"{model.canary_commitment} {model.runs_started + 1}",
-        )
+        known = self.store.canaries(model.lineage)
+        sequence = model.runs_started + 1
+        return draw_canaries(model, known, rows, forgotten.keys(), sequence=sequence, most=self.canaries_per_run)
 
     def _canary_counts(self, model: Model, resolution: Resolution) -> RunCanaries | None:
         if model.canary_commitment is None or not self.canaries_per_run:
@@ -179,6 +175,34 @@ class Batcher:
         moved = [(ticket, advance(ticket, TicketEvent.ESCALATE, now, reasons=reason)) for ticket in tickets]
         entries = tuple(ticket_changed(old, new, TicketEvent.ESCALATE, self.actor, now) for old, new in moved)
         self.store.save(Change(tickets=tuple(new for _, new in moved), entries=entries))
+
+
+def draw_canaries(
+    model: Model,
+    known: Iterable[Canary],
+    rows: Collection[int],
+    forgotten: Collection[int],
+    *,
+    sequence: int,
+    most: int,
+) -> CanaryBatch:
+    """Choose the canaries of a lineage's run; equal arguments choose the same.
+
+    Args:
+        model: with canaries.
+        known: all of them.
+        rows: that the run's tickets name and nothing has forgotten before.
+        forgotten: rows that were forgotten before.
+        sequence: number of the run.
+        most: of either kind.
+    """
+    kept = model.manifest.train_rows - len(forgotten) - len(rows)
+    return draw_batch(
+        known,
+        unavailable={*rows, *forgotten},
+        most=min(most, kept // 2),  # D_r is never small for their sake
+        seed=f"{model.canary_commitment} {sequence}",
+    )
 
 
 def resolution_of(

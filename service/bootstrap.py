@@ -138,17 +138,18 @@ def build_service(settings: Settings) -> Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceTools:
-    """What a command about leave-out models works with, beside a service or without one."""
+class LocalTools:
+    """What a command on the data of a service works with, beside it or without it."""
 
     store: Store
     objects: ObjectStore
+    manifests: ManifestSource
     key: CommitmentKey
     register: ReferenceRegister
     pixels: PixelCache
 
 
-def build_reference_tools(settings: Settings) -> ReferenceTools:
+def build_local_tools(settings: Settings) -> LocalTools:
     """Open the store and the objects of a service, running or not.
 
     Raises:
@@ -162,9 +163,10 @@ def build_reference_tools(settings: Settings) -> ReferenceTools:
         raise InvalidRequestError(FieldViolation(field="data_dir", description=text))
     store = connect_store(settings.database_url or sqlite_url(database))
     objects = build_objects(settings)
-    return ReferenceTools(
+    return LocalTools(
         store=store,
         objects=objects,
+        manifests=DuckDBManifestSource(objects, settings.caches / "manifests"),
         key=load_commitment_key(settings),
         register=build_register(settings, store, objects, SystemClock(), OPERATOR),
         pixels=build_pixels(settings),

@@ -174,5 +174,9 @@ class BundleError(PermanentError):
     """A bundle of evidence cannot be read or written: hostile, damaged, too large."""
 
 
+class PremiseError(PermanentError):
+    """What an audit rests on is gone, or is not what its plan committed to."""
+
+
 class ServiceRunningError(PermanentError):
     """Another service works on this data directory."""

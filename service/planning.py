@@ -66,15 +66,8 @@ class Planner:
 
     def forgotten(self, run: UnlearningRun) -> ForgottenSet:
         """Return the commitments to the samples of the run's tickets that this run forgets."""
-        rows = set(self.forget_rows(run))
-        ids: dict[int, str] = {}
-        for ticket_id in run.ticket_ids:
-            named = self.store.sample_ids(ticket_id)
-            found = self.manifests.resolve(run.spec.manifest_digest, named)
-            unknown = {*found.unknown_positions, *found.heldout_positions}
-            known = (sample_id for position, sample_id in enumerate(named) if position not in unknown)
-            ids |= {row: sample_id for row, sample_id in zip(found.rows, known, strict=True) if row in rows}
-        return forgotten_set(self.key, run.run_id, ids.values())
+        rows, requested = set(self.forget_rows(run)), requested_samples(run, self.store, self.manifests)
+        return forgotten_set(self.key, run.run_id, [requested[row] for row in requested if row in rows])
 
     def _auditors(self, run: UnlearningRun) -> ReferencesPlan | None:
         """Return the references that the run's specification names.
@@ -118,6 +111,18 @@ class Planner:
             svc_samples=audit.svc_samples,
             created_at=microseconds(self.clock.now()),
         )
+
+
+def requested_samples(run: UnlearningRun, store: Store, manifests: ManifestSource) -> dict[int, str]:
+    """Return row and id of every training sample that the run's tickets name, whether forgotten before or not."""
+    ids: dict[int, str] = {}
+    for ticket_id in run.ticket_ids:
+        named = store.sample_ids(ticket_id)
+        found = manifests.resolve(run.spec.manifest_digest, named)
+        unknown = {*found.unknown_positions, *found.heldout_positions}
+        known = (sample_id for position, sample_id in enumerate(named) if position not in unknown)
+        ids |= dict(zip(found.rows, known, strict=True))
+    return ids
 
 
 def _canaries(spec: RunSpec) -> CanaryPlan | None:

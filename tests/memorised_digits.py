@@ -33,7 +33,7 @@ from service.batching import resolution_of
 from service.domain.canary import CanaryRegister, draw_batch, is_included
 from service.domain.run import RunCanaries, RunPhase, RunSpec, UnlearningRun
 from service.domain.ticket import Ticket, TicketEvent, advance
-from service.ports import Change, imported_weights_key, manifest_key
+from service.ports import Change, ObjectStore, Store, imported_weights_key, manifest_key
 from service.recomputation import recompute
 from service.worker.original import train_original
 from tests.attempts import Attempt
@@ -94,11 +94,17 @@ def build(folder: Path) -> MemorisedDigits:
     )
 
 
-def world_of(digits: MemorisedDigits, *attempts: Attempt, folder: Path) -> World:
+def world_of(
+    digits: MemorisedDigits,
+    *attempts: Attempt,
+    folder: Path,
+    store: Store | None = None,
+    objects: ObjectStore | None = None,
+) -> World:
     """Return a service to which the original is not registered yet, with jobs that make these attempts."""
-    objects = MemoryObjectStore()
+    objects = MemoryObjectStore() if objects is None else objects
     manifests = DuckDBManifestSource(objects, folder / "manifests", threads=1)
-    world = World(*attempts, objects=objects, manifests=manifests, recompute=recompute)
+    world = World(*attempts, store=store, objects=objects, manifests=manifests, recompute=recompute)
     weights = digits.weights.read_bytes()
     stored = objects.create(imported_weights_key(hashlib.sha256(weights).hexdigest()), weights)
     manifest = hashlib.sha256(digits.manifest.read_bytes()).hexdigest()

@@ -15,8 +15,7 @@ from service.pixel_files import PixelCache
 from service.ports import ObjectStore, manifest_key
 from service.worker.auditing import report_on, run_seed, score_candidate, start_of_run
 from service.worker.job import failure_kind, work
-from service.worker.posing import PosedRun, forgotten_to_look_at_again, pose
-from service.worker.samples import decode
+from service.worker.posing import PosedRun, read_and_pose
 from tests.attempts import Attempt
 
 
@@ -97,17 +96,12 @@ def replayed(
 def _posed(order: WorkOrder, objects: ObjectStore, decoded: PixelCache) -> PosedRun:
     spec = order.spec
     resolution = resolution_file.decode(objects.read(resolution_key(order.run_id)))
-    again = forgotten_to_look_at_again(order, resolution)
+    base = objects.read(weights_key(spec.lineage, spec.base_release))
     with TemporaryDirectory() as folder:
         manifest = Path(folder) / "manifest.parquet"
         objects.download(manifest_key(spec.manifest_digest), manifest)
-        samples = decode(
-            manifest,
-            spec.architecture,
-            folder=decoded.folder(spec.lineage, spec.manifest_digest),
-            left_out=(*set(resolution.forgotten_before).difference(again), *resolution.held),
-        )
-    return pose(order, resolution, samples, objects.read(weights_key(spec.lineage, spec.base_release)))
+        pixels = decoded.folder(spec.lineage, spec.manifest_digest)
+        return read_and_pose(order, resolution, manifest, base, folder=pixels)
 
 
 def _exit_code(failure: FailureKind | None) -> int:

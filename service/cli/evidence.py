@@ -1,4 +1,4 @@
-"""Commands about evidence, all but the fetching of a ticket offline: bundle, verify, verify-receipt, keys show."""
+"""Commands about evidence: bundle, verify, verify-receipt, keys show; offline but for a ticket and for level 3."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +21,7 @@ from service.cli.output import (
     print_json,
     told_errors,
 )
+from service.cli.rescoring import rescoring
 from service.cli.tickets import CALL_SECONDS, read_ids
 from service.client import connect
 from service.data_directory import load_signer
@@ -32,6 +33,7 @@ from service.signing import load_public_key
 from service.verification import receipt as receipts
 from service.verification import verify as bundles
 from service.verification.checks import CheckResult, Outcome, passed
+from service.verification.rescoring import Rescore
 
 EXIT_FAILED = EXIT_ERROR
 """A check failed."""
@@ -81,31 +83,73 @@ def verify(
     level: Annotated[
         int,
         typer.Option(
-            min=0, max=3, help="0: signatures, schema, plan before run; 1: digests; 2: recompute; 3: score once more."
+            min=0,
+            max=3,
+            help="0: signatures, schema, plan before run; 1: digests; 2: recompute; 3: score once more, from model "
+            "and samples.",
         ),
     ] = 2,
     weights: Annotated[
-        Path | None, typer.Option(help="Your copy of the published weights, to be held against the bundle.")
+        Path | None,
+        typer.Option(
+            help="Your copy of the published weights, to be held against the bundle; at level 3 it is the one scored."
+        ),
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option(help="Level 3: the weights before the run, where the service no longer has them."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Level 3: CPU threads [default: UNLEARN_WORKER_THREADS or the idle cores]."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify a bundle of evidence, offline.
+    """Verify a bundle of evidence: levels 0 to 2 offline by anybody, level 3 where the service's data are.
 
-    Exit code 0: every check passed; 1: a check failed; 2: this is nothing that can be checked.
+    Each level includes those below it.
+
+    - **0** asks who signed: signatures, schemas, and that the plan was signed before the run.
+
+    - **1** asks whether everything here is what was signed, and whether an attempt was left out.
+
+    - **2** computes evidence and verdict from the scores once more. It takes the scores as they are.
+
+    - **3** computes the scores once more, from the published model and the samples: it finds a worker that scored
+      another model than it offered, other samples or labels, or other references.
+
+    Level 3 is an operator's or an auditor's check. It reads the service's store, objects and commitment key where
+    UNLEARN_DATA_DIR (or UNLEARN_DATABASE_URL and UNLEARN_OBJECT_STORE with UNLEARN_S3_*) says, as the service does,
+    which may run meanwhile; a copy of them does as well. Everything is held against what the plan committed to. The
+    deleted samples are read too, so that it can be made only as long as the manifest's images exist, and no copy of
+    them is kept. It takes about as long as the audit of the run, on the GPU where there is one. Another processor
+    rounds otherwise: small differences pass, and the verdict is decided anew on what was computed here. What was
+    purged since (the model at the end of a pathway, tainted references) is told as not asked.
+
+    Exit code 0: every check passed; 1: a check failed, or could not be made since something is missing; 2: this is
+    nothing that can be checked.
 
         unlearn verify bundle.zip --key public.pem
 
         unlearn verify bundle.zip --key public.pem --level 1 --weights model.safetensors
+
+        UNLEARN_DATA_DIR=/srv/unlearn unlearn verify bundle.zip --key public.pem --level 3
     """
     with _told_unusable(as_json=as_json):
-        if level > bundles.MAX_LEVEL:
-            text = f"level {level} needs model and data and is not made by this version; the highest is 2"
+        if level < bundles.MAX_LEVEL and (original or threads):
+            text = f"--original and --threads are of level {bundles.MAX_LEVEL}, where something is scored"
             raise InvalidRequestError(FieldViolation(field="level", description=text))
         if not key:
             raise InvalidRequestError(FieldViolation(field="key", description="name the public key that you trust"))
         trusted = [load_public_key(file.read_bytes()) for file in key]
         digest = None if weights is None else sha256_of_file(weights)
-        results = bundles.verify(read_bundle(path), trusted, level=level, weights_digest=digest)
+        read = read_bundle(path)
+        try:
+            with _rescoring(level, original=original, candidate=weights, threads=threads) as rescore:
+                results = bundles.verify(read, trusted, level=level, weights_digest=digest, rescore=rescore)
+        except ImportError as error:
+            text = f"level {level} needs {error.name}: pip install 'unlearning-service[worker]'"
+            raise InvalidRequestError(FieldViolation(field="level", description=text)) from error
     _tell(results, as_json=as_json)
 
 
@@ -144,6 +188,17 @@ def _told_unusable(*, as_json: bool) -> Iterator[None]:
             yield
     except typer.Exit as end:
         raise typer.Exit(EXIT_UNUSABLE) from end
+
+
+@contextmanager
+def _rescoring(
+    level: int, *, original: Path | None, candidate: Path | None, threads: int | None
+) -> Iterator[Rescore | None]:
+    if level < bundles.MAX_LEVEL:
+        yield None
+        return
+    with rescoring(original=original, candidate=candidate, threads=threads) as rescore:
+        yield rescore
 
 
 def _run_of(ticket_id: str, address: str) -> str:

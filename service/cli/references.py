@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from service.bootstrap import ReferenceTools, build_reference_tools
+from service.bootstrap import LocalTools, build_local_tools
 from service.cli.bench import left_text
 from service.cli.output import (
     Json,
@@ -167,7 +167,7 @@ def purge(
     console.print(f"{len(purged)} families of references were deleted.", highlight=False)
 
 
-def _model(tools: ReferenceTools, lineage: str) -> Model:
+def _model(tools: LocalTools, lineage: str) -> Model:
     model = tools.store.model(lineage)
     if model is None:
         known = ", ".join(model.lineage for model in tools.store.models())
@@ -175,7 +175,7 @@ def _model(tools: ReferenceTools, lineage: str) -> Model:
     return model
 
 
-def _require_known(tools: ReferenceTools, lineage: str | None) -> None:
+def _require_known(tools: LocalTools, lineage: str | None) -> None:
     if lineage is not None:
         _model(tools, lineage)
 
@@ -196,9 +196,9 @@ def _facts(family: RegisteredFamily) -> dict[str, str | int | None]:
 
 
 @contextmanager
-def _tools(settings: Settings) -> Iterator[ReferenceTools]:
+def _tools(settings: Settings) -> Iterator[LocalTools]:
     os.umask(PRIVATE)
-    tools = build_reference_tools(settings)
+    tools = build_local_tools(settings)
     try:
         yield tools
     finally:

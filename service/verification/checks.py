@@ -28,7 +28,15 @@ class CheckName(StrEnum):
     STATISTICS = "statistics.recomputed"
     GATE = "gate.recomputed"
     # Level 3: rescoring
-    SCORES = "scores.recomputed"
+    PREMISES = "premises"
+    SCORED_SAMPLES = "scores.samples"
+    SCORES_ORIGINAL = "scores.original"
+    SCORES_CANDIDATE = "scores.candidate"
+    SCORES_PRE_UNLEARNED = "scores.pre_unlearned"
+    SCORES_RELEARNED = "scores.relearned"
+    SCORES_REFERENCES = "scores.references"
+    FACTS = "facts.recomputed"
+    GATE_RESCORED = "gate.rescored"
     # Receipts
     RECEIPT_SIGNATURE = "receipt.signature"
     RECEIPT_REPORT = "receipt.report"

@@ -33,11 +33,11 @@ from service.domain.run import (
 )
 from service.errors import BaselineMismatchError, PermanentError, TemporaryError
 from service.pixel_files import PixelCache
-from service.ports import ObjectStore, manifest_key
+from service.ports import ObjectStore
 from service.worker.auditing import report_on, run_seed, score_candidate, start_of_run
-from service.worker.posing import forgotten_to_look_at_again, pose
+from service.worker.manifest_file import fetch_manifest
+from service.worker.posing import read_and_pose
 from service.worker.references import load_auditors, with_teacher
-from service.worker.samples import decode
 from service.worker.threads import use_threads
 
 PROGRESS_SECONDS = 0.5
@@ -132,19 +132,11 @@ def _attempt(
     if resolution.digest != spec.resolution_digest:
         raise PermanentError("the resolution is not the one of the specification")
     manifest = folder / "manifest.parquet"
-    objects.download(manifest_key(spec.manifest_digest), manifest)
+    fetch_manifest(objects, spec.manifest_digest, manifest)
     base = objects.read(weights_key(spec.lineage, spec.base_release))
     # 2. Samples
-    forgotten, again = set(resolution.forgotten_before), forgotten_to_look_at_again(order, resolution)
-    samples = decode(
-        manifest,
-        spec.architecture,
-        folder=decoded.folder(spec.lineage, spec.manifest_digest),
-        left_out=(*forgotten.difference(again), *resolution.held),
-        threads=threads,
-        progress=notes.decoding,
-    )
-    posed = pose(order, resolution, samples, base)
+    pixels = decoded.folder(spec.lineage, spec.manifest_digest)
+    posed = read_and_pose(order, resolution, manifest, base, folder=pixels, threads=threads, progress=notes.decoding)
     problem = posed.problem
     _require_baseline(order, problem)
     problem = with_teacher(order, problem, objects)

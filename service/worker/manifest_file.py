@@ -1,4 +1,4 @@
-"""Checking a manifest that a person names, before anything is computed from it.
+"""Checking a manifest before anything is computed from it: one that a person names, or one of the object store.
 
 The service checks what is registered with it by `adapters.manifest_checks`; a researcher's file is registered nowhere.
 """
@@ -10,10 +10,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.domain.manifest import Split
-from service.errors import ManifestError
+from service.errors import ManifestDigestMismatchError, ManifestError
+from service.ports import ObjectStore, manifest_key
 
 _FACTS = pa.schema([("sample_id", pa.string()), ("split", pa.string()), ("label", pa.int64())])
 _IMAGES = frozenset({"image", "uri"})
+
+
+def fetch_manifest(objects: ObjectStore, digest: str, path: Path) -> None:
+    """Write a registered manifest to a file.
+
+    Raises:
+        ObjectMissingError: there is none.
+        DigestMismatchError: it is damaged.
+        ManifestDigestMismatchError: somebody has put another one in its place.
+    """
+    stored = objects.download(manifest_key(digest), path)
+    if stored.sha256 != digest:
+        raise ManifestDigestMismatchError(f"the stored manifest has SHA-256 {stored.sha256}, its name says {digest}")
 
 
 def require_manifest(path: Path) -> None:

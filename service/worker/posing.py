@@ -1,7 +1,9 @@
 """From a run's rows and samples to the problem that the unlearner gets, and what is kept from it for the audit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from mcu_core.types import Problem
 from service.domain.resolution import Resolution
 from service.domain.run import WorkOrder
 from service.worker.device import compute_device
-from service.worker.samples import DecodedSamples
+from service.worker.samples import DecodedSamples, decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,6 +70,42 @@ def forgotten_to_look_at_again(order: WorkOrder, resolution: Resolution) -> tupl
     rows = torch.tensor(resolution.forgotten_before, dtype=torch.int64)
     chosen = subsample(rows, MAX_FORGOTTEN_BEFORE, stream(order.plan.seed, "audit forgotten before"))
     return tuple(sorted(chosen.tolist()))
+
+
+def read_and_pose(
+    order: WorkOrder,
+    resolution: Resolution,
+    manifest: Path,
+    base: bytes,
+    *,
+    folder: Path,
+    threads: int = 1,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> PosedRun:
+    """Decode the samples that a run and its audit may read, and pose its problem: `decode`, then `pose`.
+
+    Args:
+        order: with the plan.
+        resolution: of its run.
+        manifest: the Parquet file.
+        base: weights of the model that forgets.
+        folder: keeps what was decoded.
+        threads: that decode at once.
+        progress: called with (rows done, rows in all).
+
+    Raises:
+        CheckpointError, ArchitectureError, DataError, ObjectStoreUnavailableError: as `decode` and `pose`.
+    """
+    again = forgotten_to_look_at_again(order, resolution)
+    samples = decode(
+        manifest,
+        order.spec.architecture,
+        folder=folder,
+        left_out=(*set(resolution.forgotten_before).difference(again), *resolution.held),
+        threads=threads,
+        progress=progress,
+    )
+    return pose(order, resolution, samples, base)
 
 
 def pose(order: WorkOrder, resolution: Resolution, samples: DecodedSamples, base: bytes) -> PosedRun:

@@ -30,9 +30,10 @@ from service.domain.references import (
 )
 from service.errors import DigestMismatchError, FieldViolation, InvalidRequestError, ObjectExistsError
 from service.pixel_files import PixelCache
-from service.ports import ObjectStore, manifest_key
+from service.ports import ObjectStore
 from service.references import ReferenceRegister
 from service.worker.device import compute_device
+from service.worker.manifest_file import fetch_manifest
 from service.worker.original import EVALUATION_BATCH
 from service.worker.references import Folds
 from service.worker.samples import decode, training_subjects
@@ -94,7 +95,7 @@ class ReferenceBuilder:
         self._require_own_seed(model, purpose, seed)
         with TemporaryDirectory() as name:
             manifest = Path(name) / "manifest.parquet"
-            self.objects.download(manifest_key(model.manifest.digest), manifest)
+            fetch_manifest(self.objects, model.manifest.digest, manifest)
             # 1. Plan
             dealt = deal(manifest, forgotten, self.key, model.manifest.digest, config)
             plan = _plan(model, forgotten, purpose, config, dealt)

@@ -47,13 +47,16 @@ class Folds:
         return safetensors.numpy.save({"folds": self.folds, "rows": self.rows})
 
 
-def load_auditors(order: WorkOrder, objects: ObjectStore, model: nn.Module) -> ReferenceFamily | None:
+def load_auditors(
+    order: WorkOrder, objects: ObjectStore, model: nn.Module, *, even_tainted: bool = False
+) -> ReferenceFamily | None:
     """Return the family that audits an attempt; `None` where the work order names none.
 
     Args:
         order: names it in its specification.
         objects: the object store.
         model: the architecture.
+        even_tainted: for an audit that is only repeated: the release that it led to has tainted the family.
 
     Raises:
         PermanentError: the family is gone, damaged, tainted, of another model or purpose, or the one that teaches.
@@ -64,7 +67,7 @@ def load_auditors(order: WorkOrder, objects: ObjectStore, model: nn.Module) -> R
         return None
     if spec.audit_family == spec.teach_family:
         raise PermanentError("the references that audit must not be those that teach")
-    return load_family(spec, spec.audit_family, ReferencePurpose.AUDIT, objects, model)
+    return load_family(spec, spec.audit_family, ReferencePurpose.AUDIT, objects, model, even_tainted=even_tainted)
 
 
 def with_teacher(order: WorkOrder, problem: Problem, objects: ObjectStore) -> Problem:
@@ -82,12 +85,18 @@ def with_teacher(order: WorkOrder, problem: Problem, objects: ObjectStore) -> Pr
 
 
 def load_family(
-    spec: RunSpec, name: str, purpose: ReferencePurpose, objects: ObjectStore, model: nn.Module
+    spec: RunSpec,
+    name: str,
+    purpose: ReferencePurpose,
+    objects: ObjectStore,
+    model: nn.Module,
+    *,
+    even_tainted: bool = False,
 ) -> ReferenceFamily:
     """Read a registered family.
 
     1. Its record has the digest that it is named by, and is of this lineage, manifest and architecture.
-    2. Nobody whom it knows was forgotten.
+    2. Nobody whom it knows was forgotten, unless `even_tainted`.
     3. Folds and members have the digests of plan and record.
 
     Raises:
@@ -103,7 +112,7 @@ def load_family(
     if (plan.purpose, plan.lineage, plan.manifest_digest, plan.architecture) != expected:
         raise PermanentError("the references are of another model, manifest or purpose")
     # 2. Taint
-    if objects.head(taint_key(folder)) is not None:
+    if not even_tainted and objects.head(taint_key(folder)) is not None:
         raise PermanentError("the references were trained on samples that are forgotten by now: build new ones")
     # 3. Rows and members
     folds = _folds(objects.read(folds_key(folder)), plan)

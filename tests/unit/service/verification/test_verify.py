@@ -313,9 +313,9 @@ def test_a_check_that_cannot_be_made_has_failed() -> None:
     assert made == {CheckName.SIGNATURE_ATTEMPTS}  # there are none
 
 
-@pytest.mark.parametrize("level", [-1, 3])
+@pytest.mark.parametrize("level", [-1, 4])
 def test_a_level_that_is_not_made_is_misuse(level: int) -> None:
-    with pytest.raises(RuntimeError, match="of 0 to 2"):
+    with pytest.raises(RuntimeError, match="of 0 to 3"):
         verify(Bundle(members=HONEST), KEYS, level=level)
 
 

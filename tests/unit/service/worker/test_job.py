@@ -362,6 +362,14 @@ def test_rows_of_another_resolution_than_the_specifications_are_refused(tmp_path
     assert "not the one of the specification" in job.outcome.message
 
 
+def test_another_manifest_under_the_specifications_name_is_refused(tmp_path: Path) -> None:
+    job = a_job(tmp_path)
+    write_manifest(tmp_path / "other.parquet", spoiled=[40])
+    job.objects.overwrite(manifest_key(job.run.spec.manifest_digest), (tmp_path / "other.parquet").read_bytes())
+    assert job.work() is FailureKind.INPUT
+    assert "the stored manifest has SHA-256" in job.outcome.message
+
+
 def test_another_base_model_than_the_specifications_is_refused(tmp_path: Path) -> None:
     job = a_job(tmp_path)
     other = checkpoint.to_bytes(models.initialise(TINY, 6))
