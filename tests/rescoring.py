@@ -15,8 +15,8 @@ from service import report_page
 from service.__main__ import app
 from service.adapters.directory_objects import DirectoryObjectStore
 from service.adapters.sql_store import connect_store, sqlite_url
-from service.data_directory import DATABASE
 from service.bundle import write_bundle
+from service.data_directory import DATABASE
 from service.domain.run import WorkOrder
 from service.evidence import basis_members, collect_members, judged_members
 from service.ports import ObjectStore
