@@ -12,6 +12,7 @@ from mcu_core.connectivity.sweep import selection_rows
 from mcu_core.data import subsample
 from mcu_core.experiments.cells import Cell, PathwayCell, RetrainedCell, UnlearnedCell
 from mcu_core.experiments.forgetting import forgetting_rows
+from mcu_core.experiments.forgetting_ablation import forgetting_ablation_rows
 from mcu_core.experiments.paper import neggrad_plus
 from mcu_core.experiments.running import state_on_pathway
 from mcu_core.inference import reestimate_batchnorm
@@ -37,6 +38,8 @@ class Offered(StrEnum):
     MCU_BETA = "mcu_beta"
     QUANTILE = "quantile"
     REFERENCE = "reference"
+    REFERENCE_LONGER = "reference_twice_the_epochs"
+    """Without a curve: it adds little to its own end."""
 
 
 LONG_ASCENT = GradientAscentConfig(
@@ -44,12 +47,13 @@ LONG_ASCENT = GradientAscentConfig(
 )
 """Until half of D_f is wrong, where a model that never saw it has a tenth wrong."""
 SHUFFLED_LABELS = RandomLabelConfig(train=TrainConfig(epochs=2, learning_rate=0.01))
-PATHWAYS = {
+ROWS = {
     Offered.MCU_BETA: "MCU_β-NegGrad+",
     Offered.QUANTILE: "MCU quantile",
     Offered.REFERENCE: "MCU reference",
+    Offered.REFERENCE_LONGER: "Align reference, twice the epochs",
 }
-"""By their names in `unlearn bench forgetting`."""
+"""By their names in `unlearn bench forgetting` and `forgetting-ablation`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,9 +80,9 @@ def cell_of(case: AuditedCase, offered: Offered) -> Cell | None:
             return UnlearnedCell(world=world, deletion=deletion, method=LONG_ASCENT)
         case Offered.SHUFFLED:
             return UnlearnedCell(world=world, deletion=deletion, method=SHUFFLED_LABELS)
-        case Offered.MCU_BETA | Offered.QUANTILE | Offered.REFERENCE:
-            rows = {row.name: row for row in forgetting_rows(study)}
-            return rows[PATHWAYS[offered]].cells[study.seeds.index(world.seed)]
+        case Offered.MCU_BETA | Offered.QUANTILE | Offered.REFERENCE | Offered.REFERENCE_LONGER:
+            rows = {row.name: row for row in (*forgetting_ablation_rows(study), *forgetting_rows(study))}
+            return rows[ROWS[offered]].cells[study.seeds.index(world.seed)]
 
 
 def offer(case: AuditedCase, offered: Offered) -> Offer:

@@ -21,6 +21,7 @@ NAMES = {
     Offered.MCU_BETA: "MCU_β-NegGrad+",
     Offered.QUANTILE: "MCU `quantile`",
     Offered.REFERENCE: "MCU `reference`",
+    Offered.REFERENCE_LONGER: "`reference`, four epochs",
 }
 SHORT = {
     Verdict.ACCEPT_POWERED: "accepted",
