@@ -16,6 +16,8 @@ from mcu_core.config import (
     FixedBetaConfig,
     GivenConfig,
     McuRung,
+    MethodConfig,
+    MethodRung,
     PreUnlearningConfig,
     QuantileConfig,
     ReferenceConfig,
@@ -36,7 +38,7 @@ from mcu_core.connectivity.sweep import Sweep, selection_rows
 from mcu_core.errors import ConfigurationError
 from mcu_core.inference import accuracy, reestimate_batchnorm, unseen_accuracy
 from mcu_core.masks import TensorMask
-from mcu_core.methods import unlearn
+from mcu_core.methods import name_of, unlearn
 from mcu_core.methods.retrain import batchnorm_sample
 from mcu_core.report import ModelName, PathwayReport, References
 from mcu_core.runtime import Runtime, runtime_of, stream
@@ -102,8 +104,10 @@ def run(
             if previous is None:
                 raise ConfigurationError("an `another_point` rung needs the pathway of an earlier rung")
             return _another_point(work, rung.selection, previous)
+        case MethodRung():
+            return _method(work, rung.method, Phase.PRE_UNLEARN)
         case RetrainRung():
-            return _retrain(work, rung)
+            return _method(work, rung.recipe, Phase.RETRAIN)
         case _:
             assert_never(rung)
 
@@ -266,15 +270,16 @@ def _with_sweep(report: PathwayReport, sweep: Sweep, selection: SelectionConfig)
     return report.model_copy(update={"sweep": points, "region": effective_region(points)})
 
 
-def _retrain(work: _Work, rung: RetrainRung) -> Outcome:
-    rng = stream(work.seed, "retrain")
-    with work.clock.phase(Phase.RETRAIN):
-        state = unlearn(work.problem, rung.recipe, rng, runtime=work.runtime, progress=work.progress)
+def _method(work: _Work, method: MethodConfig, phase: Phase) -> Outcome:
+    """Run a method without a pathway; its BatchNorm statistics are estimated anew on D_r, as those of a point are."""
+    rng = stream(work.seed, phase.value)
+    with work.clock.phase(phase):
+        state = unlearn(work.problem, method, rng, runtime=work.runtime, progress=work.progress)
         state = reestimate_batchnorm(
             work.runtime, state, batchnorm_sample(work.problem, stream(work.seed, "batchnorm"))
         )
     return Outcome(
-        name=ModelName.RETRAINED,
+        name=name_of(method),
         candidate=Candidate(t=None, state=state),
         references=work.references,
         seconds=work.clock.seconds,

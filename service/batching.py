@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mcu_core.config import UnlearningConfig, default_ladder, needs_teacher
+from mcu_core.config import UnlearningConfig, default_ladder
 from mcu_core.judging.policy import AuditPolicy
 from service.domain.canary import NO_CANARIES, Canary, CanaryBatch, draw_batch
 from service.domain.entries import run_created, ticket_changed
@@ -136,9 +136,8 @@ class Batcher:
     def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:
         now = self.clock.now()
         base = current_release(self.store.releases(model.lineage), model)
-        config = UnlearningConfig(ladder=default_ladder(model.recipe))
-        asks = any(needs_teacher(rung) for rung in config.ladder)
-        teacher = self.references.choose(ReferencePurpose.TEACH, model) if asks else None
+        teacher = self.references.choose(ReferencePurpose.TEACH, model)
+        config = UnlearningConfig(ladder=default_ladder(model.recipe, taught=teacher is not None))
         auditor = self.references.choose(ReferencePurpose.AUDIT, model, teacher=teacher)
         spec = RunSpec(
             lineage=model.lineage,

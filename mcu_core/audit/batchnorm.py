@@ -5,7 +5,7 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from mcu_core.config import AnotherPointRung, McuRung, RetrainRung, Rung
+from mcu_core.config import AnotherPointRung, McuRung, MethodRung, RetrainRung, Rung
 from mcu_core.connectivity.sweep import selection_rows
 from mcu_core.inference import batchnorm_buffers, reestimate_batchnorm
 from mcu_core.methods.retrain import batchnorm_sample
@@ -36,7 +36,7 @@ def batchnorm_rows(problem: Problem, rung: Rung, seed: int) -> Tensor:
     match rung:
         case McuRung() | AnotherPointRung():
             return selection_rows(problem, rung.selection, stream(seed, "selection")).batchnorm
-        case RetrainRung():
+        case MethodRung() | RetrainRung():
             return batchnorm_sample(problem, stream(seed, "batchnorm"))
         case _:
             assert_never(rung)

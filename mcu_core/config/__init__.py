@@ -62,6 +62,7 @@ from mcu_core.config.run import (
     GivenConfig,
     HeldoutConfig,
     McuRung,
+    MethodRung,
     PreUnlearningConfig,
     RetrainRung,
     Rung,
@@ -69,6 +70,7 @@ from mcu_core.config.run import (
     default_ladder,
     needs_teacher,
     recommended_rung,
+    taught_rung,
 )
 
 __all__ = [
@@ -100,6 +102,7 @@ __all__ = [
     "MaskMode",
     "McuRung",
     "MethodConfig",
+    "MethodRung",
     "NegGradPlusConfig",
     "NegTaskVectorConfig",
     "ObjectiveConfig",
@@ -128,4 +131,5 @@ __all__ = [
     "default_ladder",
     "needs_teacher",
     "recommended_rung",
+    "taught_rung",
 ]

@@ -136,7 +136,12 @@ BATCHNORM = {
     BatchNormSource.DIFFERENT: "not those of the kept samples",
 }
 
-RUNGS = {"mcu": "mode connectivity", "another_point": "another point of the path", "retrain": "exact retraining"}
+RUNGS = {
+    "mcu": "mode connectivity",
+    "method": "one method, without a path",
+    "another_point": "another point of the path",
+    "retrain": "exact retraining",
+}
 """Kinds of attempts, by the name of their rung."""
 
 

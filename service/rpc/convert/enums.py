@@ -66,6 +66,7 @@ RUNG_KINDS: Mapping[str, run_pb2.RungKind.ValueType] = MappingProxyType(
         "mcu": run_pb2.RUNG_KIND_MCU,
         "another_point": run_pb2.RUNG_KIND_ANOTHER_POINT,
         "retrain": run_pb2.RUNG_KIND_RETRAIN,
+        "method": run_pb2.RUNG_KIND_METHOD,
     }
 )
 """By the `kind` of `mcu_core.config.Rung`."""

@@ -5,14 +5,18 @@ import pytest
 import torch
 
 from mcu_core import checkpoint, pipeline
+from mcu_core.audit.batchnorm import batchnorm_rows, batchnorm_source
 from mcu_core.audit.score import Origin, score
 from mcu_core.config import (
+    AlignConfig,
     AnotherPointRung,
     AscentConfig,
     FixedBetaConfig,
     GivenConfig,
     MaskConfig,
     McuRung,
+    MethodConfig,
+    MethodRung,
     NegGradPlusConfig,
     ObjectiveConfig,
     PointPolicy,
@@ -28,6 +32,7 @@ from mcu_core.images import ImageData
 from mcu_core.inference import accuracy
 from mcu_core.models import initialise, state_of
 from mcu_core.report import ModelName
+from mcu_core.report.evidence import BatchNormSource
 from mcu_core.runtime import Runtime
 from mcu_core.statistics.assemble import evidence_of
 from mcu_core.types import Outcome, PreviousPathway, Problem, ProgressUpdate
@@ -40,6 +45,7 @@ from tests.cases import (
     pixels_of,
     tiny_config,
     tiny_curve,
+    tiny_runtime,
     tiny_sealed,
     tiny_selection,
 )
@@ -54,8 +60,11 @@ SHORT = NegGradPlusConfig(train=TrainConfig(epochs=2, learning_rate=0.01, batch_
 ANOTHER = AnotherPointRung(selection=tiny_selection().model_copy(update={"policy": PointPolicy.PRIVACY_FIRST}))
 
 
+SEED = 5
+
+
 def run(problem: Problem, rung: Rung, previous: PreviousPathway | None = None) -> Outcome:
-    return pipeline.run(problem, rung, tiny_config(), 5, previous=previous)
+    return pipeline.run(problem, rung, tiny_config(), SEED, previous=previous)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +170,23 @@ def test_retraining_has_no_pathway(problem: Problem) -> None:
     assert outcome.name is ModelName.RETRAINED
     assert outcome.candidate.t is None
     assert outcome.as_previous() is None
+
+
+@pytest.mark.parametrize("method", [SHORT, AlignConfig(objective=ReferenceConfig(), train=SHORT.train)])
+def test_a_method_alone_is_its_model_with_statistics_of_d_r(problem: Problem, method: MethodConfig) -> None:
+    """It reads D_f in training, which must not stay in BatchNorm's statistics."""
+    rung = MethodRung(method=method)
+    outcome = run(problem, rung)
+    assert (outcome.name, outcome.candidate.t, outcome.as_previous()) == (ModelName(method.kind), None, None)
+    source = batchnorm_source(
+        tiny_runtime(problem.data), outcome, problem.original.buffers, batchnorm_rows(problem, rung, SEED)
+    )
+    assert source is BatchNormSource.REPRODUCED
+
+
+def test_a_taught_method_needs_a_teacher(problem: Problem) -> None:
+    with pytest.raises(ConfigurationError, match="never saw D_f"):
+        run(replace(problem, teacher=None), MethodRung(method=AlignConfig(objective=ReferenceConfig())))
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import structlog.testing
 
+from mcu_core.config import taught_rung
 from service.adapters.memory import MemoryObjectStore
 from service.domain.ledger import LedgerEntry, LedgerKind
 from service.domain.model import Model
@@ -60,8 +61,8 @@ def model_of(world: World) -> Model:
     return model
 
 
-def plan_of(world: World, *, seed: int = 1, after_release: int = 1) -> ReferencePlan:
-    return a_plan(model_of(world), seed=seed, after_release=after_release)
+def plan_of(world: World, *, purpose: ReferencePurpose = AUDIT, seed: int = 1, after_release: int = 1) -> ReferencePlan:
+    return a_plan(model_of(world), purpose=purpose, seed=seed, after_release=after_release)
 
 
 def forget(world: World, sample_id: str = "train-03") -> None:
@@ -106,7 +107,15 @@ def test_a_run_freezes_the_family_that_audits_it(world: World) -> None:
     record = put_family(world.objects, register_of(world), plan_of(world))
     forget(world)
     assert world.orders[0].spec.audit_family == record.digest
-    assert world.orders[0].spec.teach_family is None  # no rung of the ladder asks for a teacher
+    assert world.orders[0].spec.teach_family is None  # it must not audit what it has taught
+
+
+def test_a_family_that_may_teach_does_so_on_the_first_rung(world: World) -> None:
+    record = put_family(world.objects, register_of(world), plan_of(world, purpose=ReferencePurpose.TEACH))
+    forget(world)
+    spec = world.orders[0].spec
+    assert (spec.teach_family, spec.audit_family) == (record.digest, None)
+    assert spec.config.ladder[0] == taught_rung()
 
 
 def test_a_release_taints_what_knows_the_forgotten_and_the_next_run_goes_without(world: World) -> None:

@@ -70,6 +70,8 @@ class _RungKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RungKind.Val
     """Another point of that pathway; nothing is trained."""
     RUNG_KIND_RETRAIN: _RungKind.ValueType  # 3
     """Exact retraining without the forgotten samples."""
+    RUNG_KIND_METHOD: _RungKind.ValueType  # 4
+    """One unlearning method as it is, without a pathway."""
 
 class RungKind(_RungKind, metaclass=_RungKindEnumTypeWrapper):
     """Ways of unlearning, one rung each."""
@@ -81,6 +83,8 @@ RUNG_KIND_ANOTHER_POINT: RungKind.ValueType  # 2
 """Another point of that pathway; nothing is trained."""
 RUNG_KIND_RETRAIN: RungKind.ValueType  # 3
 """Exact retraining without the forgotten samples."""
+RUNG_KIND_METHOD: RungKind.ValueType  # 4
+"""One unlearning method as it is, without a pathway."""
 Global___RungKind: _TypeAlias = RungKind  # noqa: Y015
 
 class _Verdict:

@@ -2,7 +2,16 @@ from collections.abc import Sequence
 
 import torch
 
-from mcu_core.config import AnotherPointRung, McuRung, default_ladder, recommended_rung
+from mcu_core.config import (
+    AnotherPointRung,
+    McuRung,
+    RetrainConfig,
+    TrainConfig,
+    default_ladder,
+    needs_teacher,
+    recommended_rung,
+    taught_rung,
+)
 from mcu_core.connectivity.selection import choose_point
 from mcu_core.connectivity.sweep import path_point
 from mcu_core.masks import select_tensors
@@ -20,6 +29,14 @@ def test_the_recommended_pathway_bends_every_tensor_of_a_large_network() -> None
 
 def test_the_first_ladder_begins_with_the_recommended_rung() -> None:
     assert default_ladder(None)[0] == recommended_rung()
+
+
+def test_where_references_may_teach_the_ladder_begins_with_what_they_teach() -> None:
+    recipe = RetrainConfig(train=TrainConfig(epochs=1))
+    plain, taught = default_ladder(recipe), default_ladder(recipe, taught=True)
+    assert taught == (taught_rung(), *plain)
+    assert needs_teacher(taught[0])
+    assert not any(needs_teacher(rung) for rung in plain)
 
 
 def test_the_recommended_choice_evaluates_four_points_besides_the_end() -> None:
