@@ -136,7 +136,7 @@ def _null(folder: Path) -> list[str]:
         lines = [[row["scores"], str(row["forget"]), f"{row['truth']:.3f}", *_rate(row)] for row in coverage["rows"]]
         settings = coverage["settings"]
         parts.append(
-            "Coverage of the AUC's 95 % interval (Newcombe below 50 samples, DeLong on the logit scale from there on) of "
+            "Coverage of the AUC's 95 % interval (Newcombe below 50 samples, DeLong on the logit scale above) of "
             f"normal scores, {settings['nonmembers']} non-members, {settings['repetitions']} repetitions a row:\n\n"
             + table(["scores", "n_f", "true AUC", "covered", "95 % interval"], lines)
         )
