@@ -27,6 +27,8 @@ from service.domain.run import FailureKind, RunPhase, UnlearningRun, WorkOrder, 
 from service.domain.submission import Registration, Submission
 from service.domain.ticket import Ticket, TicketState
 from service.examination import Examiner
+from service.held_samples import HeldSamples
+from service.holding import HoldOffice
 from service.intake import Intake
 from service.planning import Planner
 from service.ports import DecodedPixels, JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
@@ -174,6 +176,7 @@ class World:
             key=KEY,
             registry=registry,
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
+            holding=HoldOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY),
             render=report_page.render,
         )
         workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)
@@ -189,6 +192,9 @@ class World:
         references = ReferenceRegister(
             store=store, objects=objects, clock=self.clock, purge_after=PURGE_AFTER, actor="controller"
         )
+        held = HeldSamples(
+            store=store, manifests=self.manifests, clock=self.clock, resolution=resolution, actor="controller"
+        )
         return Workflow(
             store=store,
             objects=objects,
@@ -202,6 +208,7 @@ class World:
                 clock=self.clock,
                 policy=POLICY,
                 references=references,
+                held=held,
                 max_forget_fraction=max_forget_fraction,
                 canaries_per_run=CANARIES_PER_RUN,
                 actor="controller",
@@ -224,6 +231,7 @@ class World:
                 render=report_page.render,
                 forget_rows=lambda run: resolution(run).unlearned,
                 signer=SIGNER,
+                held=held,
             ),
             transitions=Transitions(
                 store=store,
@@ -237,6 +245,7 @@ class World:
                 actor="controller",
             ),
             references=references,
+            held=held,
             observer=self.observed,
             encode_resolution=resolution_file.encode,
             actor="controller",

@@ -651,7 +651,8 @@ def test_a_database_of_the_first_revision_keeps_its_open_tickets_and_gets_canari
 def _downgrade_to_first(engine: sa.Engine) -> None:
     """Make of a database what the first revision had made: its documents know nothing of canaries either."""
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE canaries")
+        for table in ("held_samples", "holds", "canaries"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")
