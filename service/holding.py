@@ -1,7 +1,7 @@
 """Holds as callers see them: placed, released and listed."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from service.domain import hold as domain
@@ -124,6 +124,11 @@ class HoldOffice:
         found = self.store.holds(query)
         waiting = self.store.waiting_counts([hold.hold_id for hold in found])
         return [HoldStanding(hold=hold, waiting_tickets=waiting.get(hold.hold_id, 0)) for hold in found]
+
+    def held_among(self, lineage: str, sample_ids: Collection[str]) -> int:
+        """Return how many of these samples of a lineage are held now."""
+        holds = self.store.active_holds(lineage)
+        return len({name for hold in holds for name in self.store.held_samples(hold.hold_id)}.intersection(sample_ids))
 
     def _save(self, hold: Hold, order: HoldOrder, rows: Sequence[int]) -> None:
         for left in reversed(range(_PLACE_TRIES)):

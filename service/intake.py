@@ -126,7 +126,7 @@ class Intake:
             sample_count=len(rows),
             already_forgotten=already,
             due_at=due_time(self.clock.now(), submission.regime),
-            claim=strongest_claim(len(rows) - already),
+            claim=strongest_claim(len(rows) - already - self.holding.held_among(model.lineage, submission.sample_ids)),
         )
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:

@@ -19,6 +19,7 @@ from service.adapters.weights_header import check_weights
 from service.batching import Batcher
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import Regime
+from service.domain.hold import Hold, HoldOrder, HoldTreatment
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.release import Release, pointer_key
@@ -271,6 +272,27 @@ class World:
         submission = Submission(lineage=lineage, request_id=request_id, sample_ids=sample_ids, regime=Regime.GDPR)
         self.clock.advance(timedelta(milliseconds=1))
         return (service or self.service).intake.submit_ticket(submission, tenant=TENANT, actor=ACTOR)
+
+    def hold(
+        self, *sample_ids: str, request_id: str = "hold", treatment: HoldTreatment = HoldTreatment.RESTRICT
+    ) -> Hold:
+        """Order that these samples must not be forgotten."""
+        order = HoldOrder(
+            lineage=LINEAGE,
+            request_id=request_id,
+            sample_ids=sample_ids,
+            legal_basis="Court order 7 O 12/26",
+            treatment=treatment,
+        )
+        self.clock.advance(timedelta(milliseconds=1))
+        return self.service.intake.place_hold(order, tenant=TENANT, actor=ACTOR).hold
+
+    def end_hold(self, hold: Hold) -> Hold:
+        """End a hold."""
+        end = self.service.intake.release_hold(
+            hold.hold_id, request_id=f"end {hold.hold_id}", reason="Case closed", tenant=TENANT, actor=ACTOR
+        )
+        return end.hold
 
     def round(self, service: Process | None = None) -> None:
         """Let the reconciler look at everything once, and the jobs end; then some time passes."""
