@@ -304,9 +304,14 @@ class World:
         """Go on until nothing moves by itself; every round asks for the process that lives then."""
         for _ in range(_ROUNDS):
             self.round(service() if service else None)
-            if not any(ticket.state in _OPEN_BY_ITSELF for ticket in self.store.open_tickets()):
+            if not any(self._goes_on(ticket) for ticket in self.store.open_tickets()):
                 return self.round(service() if service else None)  # for what a failed step left behind
         raise AssertionError(f"after {_ROUNDS} rounds: {[ticket.state for ticket in self.store.open_tickets()]}")
+
+    def _goes_on(self, ticket: Ticket) -> bool:
+        if ticket.state is TicketState.ON_HOLD:
+            return ticket.ticket_id not in self.store.held_counts(ticket.lineage)
+        return ticket.state in _OPEN_BY_ITSELF
 
     def wait_for_jobs(self) -> None:
         """Wait until every job of an active run has ended."""
