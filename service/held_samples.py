@@ -1,7 +1,7 @@
 """What holds mean for tickets and runs: who waits, what a run leaves alone, when a run must make way."""
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.entries import ticket_changed
 from service.domain.hold import HeldRows, Hold, held_rows
@@ -24,6 +24,9 @@ class HeldSamples:
     resolution: Callable[[UnlearningRun], Resolution]
     """Reads the rows of a run that was resolved."""
     actor: str
+    in_order: dict[str, set[str]] = field(default_factory=dict)
+    """By lineage, the active holds and the versions of waiting tickets that were sorted last: equal ones need no second
+    look, which would read every sample of these tickets."""
 
     def active(self, lineage: str, manifest_digest: str) -> HeldRows:
         """Return the rows of a lineage that are held now."""
@@ -36,14 +39,22 @@ class HeldSamples:
         """
         tickets = [t for t in self.store.open_tickets() if t.state in _CAN_BE_HELD or t.state is TicketState.ON_HOLD]
         for lineage in sorted({ticket.lineage for ticket in tickets}):
-            held = self.store.held_counts(lineage)
-            for ticket in (ticket for ticket in tickets if ticket.lineage == lineage):
-                count = held.get(ticket.ticket_id, 0)
-                must_wait = count > 0 and count + ticket.forgotten_count >= ticket.sample_count
-                if must_wait and ticket.state in _CAN_BE_HELD:
-                    self.put_on_hold(ticket, held=count, forgotten=ticket.forgotten_count)
-                elif not must_wait and ticket.state is TicketState.ON_HOLD:
-                    self._save(ticket, advance(ticket, TicketEvent.RELEASE_HOLD, self.clock.now()))
+            own = [ticket for ticket in tickets if ticket.lineage == lineage]
+            holds = {hold.hold_id for hold in self.store.active_holds(lineage)}
+            now = holds | {f"{ticket.ticket_id} {ticket.version}" for ticket in own}
+            if self.in_order.get(lineage) == now:
+                continue
+            held = self.store.held_counts(lineage) if holds else {}
+            for ticket in own:
+                self._sort(ticket, held.get(ticket.ticket_id, 0))
+            self.in_order[lineage] = now
+
+    def _sort(self, ticket: Ticket, held: int) -> None:
+        must_wait = held > 0 and held + ticket.forgotten_count >= ticket.sample_count
+        if must_wait and ticket.state in _CAN_BE_HELD:
+            self.put_on_hold(ticket, held=held, forgotten=ticket.forgotten_count)
+        elif not must_wait and ticket.state is TicketState.ON_HOLD:
+            self._save(ticket, advance(ticket, TicketEvent.RELEASE_HOLD, self.clock.now()))
 
     def put_on_hold(self, ticket: Ticket, *, held: int, forgotten: int) -> None:
         """Let a ticket that no run has wait for the end of holds."""

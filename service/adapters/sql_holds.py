@@ -49,6 +49,9 @@ def count_active_holds(connection: Connection) -> int:
 
 def read_held_counts(connection: Connection, lineage: str) -> dict[str, int]:
     """Count the held samples of each open ticket of a lineage."""
+    is_any = sa.select(sa.exists().where(HOLDS.c.lineage == lineage, _IS_ACTIVE))
+    if not connection.execute(is_any).scalar_one():
+        return {}  # the usual case, and then no ticket's samples need be read
     count = sa.func.count(sa.distinct(TICKET_SAMPLES.c.position))
     statement = sa.select(TICKETS.c.ticket_id, count).select_from(_NAMED_BY_BOTH)
     statement = statement.where(TICKETS.c.lineage == lineage, TICKETS.c.is_open.is_(True), _IS_ACTIVE)

@@ -37,8 +37,7 @@ def test_a_hold_is_placed_listed_and_released(api: Api, tmp_path: Path) -> None:
     placed = told(api, *PLACE, "sample-1", "--file", str(tmp_path / "ids.txt"), "--treatment", "retain")
     assert isinstance(placed, dict)
     assert (placed["sample_count"], placed["treatment"]) == ("3", "HOLD_TREATMENT_RETAIN")
-    (listed,) = told(api, "hold", "list", "--lineage", LINEAGE)  # type: ignore[misc]  # JSON
-    assert listed["hold_id"] == placed["hold_id"]
+    assert str(placed["hold_id"]) in str(told(api, "hold", "list", "--lineage", LINEAGE))
 
     released = told(api, "hold", "release", str(placed["hold_id"]), "--reason", "Closed")
     assert isinstance(released, dict)

@@ -153,6 +153,32 @@ def test_a_ticket_waits_for_the_last_of_the_holds_on_its_sample() -> None:
     assert world.ticket(ticket).state is TicketState.SUCCEEDED
 
 
+def test_the_samples_of_waiting_tickets_are_read_again_only_when_a_hold_or_a_ticket_has_changed() -> None:
+    class Counting:
+        reads = 0
+
+        def __getattr__(self, name: str) -> Any:
+            self.reads += name == "held_counts"
+            return getattr(world.store, name)
+
+    world = registered()
+    counting = Counting()
+    store: Any = counting
+    held = world.process(store=store).workflow.held
+    world.submit("train-03", "train-11")
+    held.sort_tickets()
+    assert counting.reads == 0, "without holds there is nothing to compare"
+
+    world.hold("train-03")
+    for _ in range(3):
+        held.sort_tickets()
+    assert counting.reads == 1
+    world.submit("train-03", request_id="second")
+    for _ in range(3):
+        held.sort_tickets()
+    assert counting.reads == 3, "once for the new ticket, and once for the state that it then has"
+
+
 def test_a_hold_takes_only_its_own_samples_out() -> None:
     world = registered()
     world.hold("train-03")
