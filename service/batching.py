@@ -7,6 +7,7 @@ from mcu_core.config import UnlearningConfig, default_ladder
 from mcu_core.judging.policy import AuditPolicy
 from service.domain.canary import NO_CANARIES, Canary, CanaryBatch, draw_batch
 from service.domain.entries import run_created, ticket_changed
+from service.domain.hold import NO_HELD_ROWS, HeldRows
 from service.domain.model import Model
 from service.domain.references import ReferencePurpose
 from service.domain.release import Release
@@ -14,6 +15,7 @@ from service.domain.resolution import Resolution, resolve
 from service.domain.run import RunCanaries, RunPhase, RunSpec, UnlearningRun
 from service.domain.ticket import Ticket, TicketEvent, TicketReason, advance
 from service.errors import ActiveRunError, StaleVersionError
+from service.held_samples import HeldSamples
 from service.ports import Change, Clock, ManifestSource, Store
 from service.references import ReferenceRegister
 
@@ -27,6 +29,7 @@ class Batcher:
     clock: Clock
     policy: AuditPolicy
     references: ReferenceRegister
+    held: HeldSamples
     max_forget_fraction: float
     """Of the tickets' samples alone: canaries come on top."""
     canaries_per_run: int
@@ -36,13 +39,14 @@ class Batcher:
     def open_run(self, model: Model, tickets: Sequence[Ticket]) -> UnlearningRun | None:
         """Close a batch and open its run.
 
-        1. Tickets whose samples are all forgotten already are closed with a pointer to that release.
-        2. Tickets join, oldest first, until the batch forgets as much as one run may.
-        3. Base model, rows, canaries, configuration, policy, references and seed are frozen; run and tickets are saved
-           together, and with them which canaries the run takes.
+        1. Tickets whose samples are all forgotten already are closed with a pointer to that release; those that have
+           only held samples left are put on hold.
+        2. Tickets join, oldest first, until the batch forgets as much as one run may. Held samples are no part of it.
+        3. Base model, rows, canaries, holds, configuration, policy, references and seed are frozen; run and tickets are
+           saved together, and with them which canaries the run takes.
 
         Args:
-            model: a lineage without an active run.
+            model: a lineage without an active run, read before its holds are: a hold that comes meanwhile changes it.
             tickets: its scheduled tickets, oldest first.
 
         Returns:
@@ -53,15 +57,16 @@ class Batcher:
             ManifestError: the manifest can no longer be used.
         """
         forgotten = self.store.forgotten_rows(model.lineage)
-        # 1. Forgotten already
-        waiting = [ticket for ticket in tickets if not self._close_if_forgotten(ticket, model, forgotten)]
+        held = self.held.active(model.lineage, model.manifest.digest)
+        # 1. Forgotten already, or held
+        waiting = [ticket for ticket in tickets if not self._put_aside(ticket, model, forgotten, held)]
         # 2. Batch
-        batch, rows = self._batch(model, waiting, forgotten)
+        batch, rows = self._batch(model, waiting, forgotten, held)
         if not batch:
             return None
         # 3. Freeze
-        canaries = self._canaries(model, rows, forgotten)
-        run = self._frozen(model, batch, resolution_of(model, rows, forgotten, canaries))
+        canaries = self._canaries(model, rows | held.rows, forgotten)
+        run = self._frozen(model, batch, resolution_of(model, rows, forgotten, canaries, held), held)
         now = run.created_at
         entries = [run_created(run, self.actor)]
         started = []
@@ -82,29 +87,36 @@ class Batcher:
             return None  # another controller opened it, or a ticket was withdrawn: the next round looks again
         return self.store.run(run.run_id)
 
-    def _close_if_forgotten(self, ticket: Ticket, model: Model, forgotten: dict[int, int]) -> bool:
+    def _put_aside(self, ticket: Ticket, model: Model, forgotten: dict[int, int], held: HeldRows) -> bool:
+        """Close a ticket that has nothing left to forget, put one on hold that has only held samples left."""
         rows = self._rows(ticket, model)
-        if not all(row in forgotten for row in rows):
+        left = [row for row in rows if row not in forgotten]
+        if not left:
+            self._close_forgotten(ticket, max(forgotten[row] for row in rows))
+        elif held.rows.issuperset(left):
+            self.held.put_on_hold(ticket, held=len(left), forgotten=len(rows) - len(left))
+        else:
             return False
+        return True
+
+    def _close_forgotten(self, ticket: Ticket, release_number: int) -> None:
         now = self.clock.now()
         event = TicketEvent.ALREADY_FORGOTTEN
         reason = TicketReason(code="ALREADY_FORGOTTEN", text="Every sample was forgotten by an earlier release.")
-        closed = replace(
-            advance(ticket, event, now, reasons=(reason,)), release_number=max(forgotten[row] for row in rows)
-        )
+        closed = replace(advance(ticket, event, now, reasons=(reason,)), release_number=release_number)
         entry = ticket_changed(ticket, closed, event, self.actor, now)
         self.store.save(Change(tickets=(closed,), entries=(entry,)))
-        return True
 
     def _batch(
-        self, model: Model, waiting: Sequence[Ticket], forgotten: dict[int, int]
+        self, model: Model, waiting: Sequence[Ticket], forgotten: dict[int, int], held: HeldRows
     ) -> tuple[list[Ticket], set[int]]:
         limit = self.max_forget_fraction * model.manifest.train_rows
-        left = model.manifest.train_rows - len(forgotten)
+        left = model.manifest.train_rows - len(forgotten) - len(held.restricted)
         batch: list[Ticket] = []
         rows: set[int] = set()
         for ticket in waiting:
-            joined = rows | {row for row in self._rows(ticket, model) if row not in forgotten}
+            own = (row for row in self._rows(ticket, model) if row not in forgotten)
+            joined = rows | (set(own) - held.rows)
             if batch and (len(joined) > limit or len(joined) >= left):
                 continue  # it opens the next run; a smaller one behind it may still fit
             batch.append(ticket)
@@ -114,7 +126,7 @@ class Batcher:
     def _rows(self, ticket: Ticket, model: Model) -> tuple[int, ...]:
         return self.manifests.resolve(model.manifest.digest, self.store.sample_ids(ticket.ticket_id)).rows
 
-    def _canaries(self, model: Model, rows: set[int], forgotten: dict[int, int]) -> CanaryBatch:
+    def _canaries(self, model: Model, rows: Collection[int], forgotten: dict[int, int]) -> CanaryBatch:
         """Choose the canaries of the next run; those that a failed run had taken were not forgotten and are free."""
         if model.canary_commitment is None:
             return NO_CANARIES
@@ -133,7 +145,7 @@ class Batcher:
             mislabelled=model.canaries_mislabelled,
         )
 
-    def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:
+    def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution, held: HeldRows) -> UnlearningRun:
         now = self.clock.now()
         base = current_release(self.store.releases(model.lineage), model)
         teacher = self.references.choose(ReferencePurpose.TEACH, model)
@@ -155,6 +167,7 @@ class Batcher:
             audit_family=None if auditor is None else auditor.digest,
             teach_family=None if teacher is None else teacher.digest,
             canaries=self._canary_counts(model, resolution),
+            holds=held.hold_ids,
         )
         return UnlearningRun(
             run_id=spec.run_id,
@@ -190,7 +203,7 @@ def draw_canaries(
     Args:
         model: with canaries.
         known: all of them.
-        rows: that the run's tickets name and nothing has forgotten before.
+        rows: that the run's tickets name or a hold, and nothing has forgotten before.
         forgotten: rows that were forgotten before.
         sequence: number of the run.
         most: of either kind.
@@ -205,14 +218,22 @@ def draw_canaries(
 
 
 def resolution_of(
-    model: Model, requested: set[int], forgotten: dict[int, int], canaries: CanaryBatch = NO_CANARIES
+    model: Model,
+    requested: Collection[int],
+    forgotten: dict[int, int],
+    canaries: CanaryBatch = NO_CANARIES,
+    held: HeldRows = NO_HELD_ROWS,
 ) -> Resolution:
-    """Return the parts of a lineage's training split when these rows and canaries are to be forgotten."""
+    """Return the parts of a lineage's training split when these rows and canaries are to be forgotten.
+
+    Requested rows that are held stay out of D_f, those of holds with the treatment RETAIN too.
+    """
     return resolve(
         manifest_digest=model.manifest.digest,
         train_rows=model.manifest.train_rows,
-        requested=requested,
+        requested=set(requested) - held.rows,
         forgotten_before=forgotten,
+        held=held.restricted,
         canaries=canaries,
     )
 

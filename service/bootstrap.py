@@ -30,6 +30,8 @@ from service.domain.resolution import Resolution
 from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError
 from service.examination import Examiner
+from service.held_samples import HeldSamples
+from service.holding import HoldOffice
 from service.intake import Intake
 from service.pixel_files import PixelCache
 from service.planning import Planner
@@ -125,6 +127,7 @@ def build_service(settings: Settings) -> Service:
         key=key,
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
         receipts=ReceiptOffice(store=store, manifests=manifests, clock=clock, key=key, signer=load_signer(settings)),
+        holding=HoldOffice(store=store, manifests=manifests, clock=clock, key=key),
         render=report_page.render,
     )
     return Service(
@@ -202,6 +205,7 @@ def build_workflow(
     def resolution(run: UnlearningRun) -> Resolution:
         return resolution_file.decode(objects.read(resolution_key(run.run_id)))
 
+    held = HeldSamples(store=store, manifests=manifests, clock=clock, resolution=resolution, actor=CONTROLLER)
     references, runner = build_register(settings, store, objects, clock, CONTROLLER), build_runner(settings)
     return Workflow(
         store=store,
@@ -216,6 +220,7 @@ def build_workflow(
             clock=clock,
             policy=load_policy(settings),
             references=references,
+            held=held,
             max_forget_fraction=settings.max_forget_fraction,
             canaries_per_run=settings.canaries_per_run,
             actor=CONTROLLER,
@@ -238,6 +243,7 @@ def build_workflow(
             render=report_page.render,
             forget_rows=lambda run: resolution(run).unlearned,
             signer=signer,
+            held=held,
         ),
         transitions=Transitions(
             store=store,
@@ -251,6 +257,7 @@ def build_workflow(
             actor=CONTROLLER,
         ),
         references=references,
+        held=held,
         observer=metrics,
         encode_resolution=resolution_file.encode,
         actor=CONTROLLER,

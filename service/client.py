@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the 
 from grpc_status import rpc_status
 
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
+from service.pb.unlearning.v1.hold_service_pb2_grpc import HoldServiceStub
 from service.pb.unlearning.v1.model_service_pb2_grpc import ModelServiceStub
 from service.pb.unlearning.v1.run_service_pb2_grpc import RunServiceStub
 
@@ -22,6 +23,7 @@ class Client:
     """Stubs of the services over one channel."""
 
     deletion: DeletionServiceStub
+    holds: HoldServiceStub
     models: ModelServiceStub
     runs: RunServiceStub
 
@@ -60,7 +62,10 @@ def connect(address: str) -> Iterator[Client]:
     with grpc.insecure_channel(address, options=options) as channel:
         try:
             yield Client(
-                deletion=DeletionServiceStub(channel), models=ModelServiceStub(channel), runs=RunServiceStub(channel)
+                deletion=DeletionServiceStub(channel),
+                holds=HoldServiceStub(channel),
+                models=ModelServiceStub(channel),
+                runs=RunServiceStub(channel),
             )
         except grpc.RpcError as error:
             raise api_error(error, address) from error

@@ -86,6 +86,10 @@ class UnknownRunError(PermanentError):
     """No such run."""
 
 
+class UnknownHoldError(PermanentError):
+    """No such hold, or it belongs to another tenant."""
+
+
 class UnknownReportError(PermanentError):
     """The run has no report (yet)."""
 
@@ -101,6 +105,14 @@ class UnknownSampleIdsError(PermanentError):
 
 class DuplicateSampleIdsError(UnknownSampleIdsError):
     """Some ids occur more than once in one request."""
+
+
+class ForgottenSampleIdsError(UnknownSampleIdsError):
+    """Some ids of a hold were forgotten already: nothing can hold them any more."""
+
+
+class HoldActiveError(PermanentError):
+    """A hold that is active forbids it."""
 
 
 class EmptyForgetSetError(PermanentError):

@@ -12,6 +12,7 @@ from service.domain.claim import strongest_claim
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
 from service.domain.entries import ticket_changed, ticket_submitted
+from service.domain.hold import Hold, HoldOrder, HoldStanding
 from service.domain.model import Model
 from service.domain.release import Release, report_key, weights_key
 from service.domain.run import ProgressSnapshot, UnlearningRun, attempt_prefix
@@ -19,7 +20,6 @@ from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance
 from service.errors import (
     DigestMismatchError,
-    DuplicateSampleIdsError,
     EmptyForgetSetError,
     ForgetSetTooLargeError,
     ObjectMissingError,
@@ -28,9 +28,10 @@ from service.errors import (
     TicketNotCancellableError,
     UnknownReportError,
     UnknownRunError,
-    UnknownSampleIdsError,
     UnknownTicketError,
 )
+from service.hold_port import HoldQuery
+from service.holding import HoldOffice
 from service.ports import (
     Change,
     Clock,
@@ -41,6 +42,7 @@ from service.ports import (
 )
 from service.receipts import ReceiptOffice
 from service.registration import Registry
+from service.selection import training_rows
 
 CANCELLABLE_STATES = frozenset(
     {TicketState.ACCEPTED, TicketState.ON_HOLD, TicketState.SCHEDULED, TicketState.NEEDS_ATTENTION}
@@ -59,6 +61,7 @@ class Intake:
     key: CommitmentKey
     registry: Registry
     receipts: ReceiptOffice
+    holding: HoldOffice
     render: Callable[[AuditReport], bytes]
     """Makes a report's HTML."""
 
@@ -123,7 +126,7 @@ class Intake:
             sample_count=len(rows),
             already_forgotten=already,
             due_at=due_time(self.clock.now(), submission.regime),
-            claim=strongest_claim(len(rows) - already),
+            claim=strongest_claim(len(rows) - already - self.holding.held_among(model.lineage, submission.sample_ids)),
         )
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
@@ -173,6 +176,35 @@ class Intake:
         entry = ticket_changed(ticket, cancelled, TicketEvent.CANCEL, actor, now)
         self.store.save(Change(tickets=(cancelled,), entries=(entry,)))
         return self.get_ticket(ticket_id, tenant=tenant)
+
+    def place_hold(self, order: HoldOrder, *, tenant: str, actor: str) -> HoldStanding:
+        """Put samples under a hold; see `HoldOffice.place`."""
+        model = self.get_model(order.lineage, tenant=tenant)
+        return self.holding.place(order, model, actor=actor)
+
+    def release_hold(
+        self,
+        hold_id: str,
+        *,
+        request_id: str,
+        reason: str,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> HoldStanding:
+        """End a hold; see `HoldOffice.release`."""
+        hold = self.get_hold(hold_id, tenant=tenant)
+        return self.holding.release(
+            hold, request_id=request_id, reason=reason, actor=actor, expected_version=expected_version
+        )
+
+    def get_hold(self, hold_id: str, *, tenant: str) -> Hold:
+        """Return a hold of this tenant; see `HoldOffice.get`."""
+        return self.holding.get(hold_id, tenant=tenant)
+
+    def list_holds(self, query: HoldQuery) -> Sequence[HoldStanding]:
+        """Return holds, newest first."""
+        return self.holding.find(query)
 
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:
         """Register a lineage; see `Registry.register`."""
@@ -238,28 +270,14 @@ class Intake:
     def _resolve(self, model: Model, sample_ids: tuple[str, ...]) -> tuple[int, ...]:
         if not sample_ids:
             raise EmptyForgetSetError("the ticket names no sample")
-        repeated = _repeated_positions(sample_ids)
-        if repeated:
-            raise DuplicateSampleIdsError(
-                f"{len(repeated)} of {len(sample_ids)} ids repeat an earlier one", positions=repeated
-            )
-        resolved = self.manifests.resolve(model.manifest.digest, sample_ids)
-        wrong = tuple(sorted(resolved.unknown_positions + resolved.heldout_positions))
-        if wrong:
-            raise UnknownSampleIdsError(
-                f"{len(wrong)} of {len(sample_ids)} ids are no training samples of the manifest "
-                f"({len(resolved.unknown_positions)} unknown, {len(resolved.heldout_positions)} held out)",
-                positions=wrong,
-                unknown=str(len(resolved.unknown_positions)),
-                heldout=str(len(resolved.heldout_positions)),
-            )
-        gone = set(self.store.forgotten_rows(model.lineage)) | set(resolved.rows)
+        rows = training_rows(self.manifests, model.manifest.digest, sample_ids)
+        gone = set(self.store.forgotten_rows(model.lineage)) | set(rows)
         if len(gone) >= model.manifest.train_rows:
             raise ForgetSetTooLargeError(
                 f"forgetting {len(sample_ids)} more of {model.manifest.train_rows} training samples leaves none to "
                 "keep: withdraw the model or train a new one"
             )
-        return resolved.rows
+        return rows
 
 
 def _same_request(ticket: Ticket, payload_digest: str) -> Ticket:
@@ -269,13 +287,3 @@ def _same_request(ticket: Ticket, payload_digest: str) -> Ticket:
             ticket_id=ticket.ticket_id,
         )
     return ticket
-
-
-def _repeated_positions(sample_ids: tuple[str, ...]) -> tuple[int, ...]:
-    seen: set[str] = set()
-    repeated = []
-    for position, sample_id in enumerate(sample_ids):
-        if sample_id in seen:
-            repeated.append(position)
-        seen.add(sample_id)
-    return tuple(repeated)

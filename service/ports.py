@@ -9,12 +9,14 @@ from typing import Protocol
 
 from mcu_core.report import AuditReport
 from service.domain.canary import Canary
+from service.domain.hold import Hold
 from service.domain.ledger import LedgerDraft, LedgerEntry
 from service.domain.manifest import Manifest, ResolvedIds
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import FailureKind, RunPhase, UnlearningRun
 from service.domain.ticket import Ticket, TicketState
+from service.hold_port import HoldStore
 
 
 class Clock(Protocol):
@@ -44,6 +46,9 @@ class Change:
     """(lineage, its canaries), of inserted models."""
     canaries_taken: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     """(lineage, run id, rows): which canaries a run takes; an earlier run's claim on them ends."""
+    holds: tuple[Hold, ...] = ()
+    held_samples: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(hold id, its sample ids), of inserted holds."""
     entries: tuple[LedgerDraft, ...] = ()
 
 
@@ -85,10 +90,11 @@ class StoreTotals:
     """(lineage, samples forgotten so far, canaries among them)."""
     canaries_left: tuple[tuple[str, int], ...] = ()
     """(lineage, canaries that it was trained on and has not forgotten yet), of lineages that were trained on any."""
+    holds_active: int = 0
 
 
-class Store(Protocol):
-    """Tickets, runs, models, releases and the ledger, in one transaction."""
+class Store(HoldStore, Protocol):
+    """Tickets, runs, models, releases, holds and the ledger, in one transaction."""
 
     def save(self, change: Change) -> None:
         """Save all of a change together with its ledger entries, or nothing.
@@ -97,6 +103,7 @@ class Store(Protocol):
             StaleVersionError: a record was changed by somebody else since it was read; a lineage has canaries already,
                 or lacks one that a run takes.
             RequestIdReusedError: an inserted ticket's (tenant, request id) is taken; read it with `ticket_by_request`.
+                Likewise that of an inserted hold (`hold_by_request`), or the one that a hold was released with.
             ActiveRunError: an inserted run's lineage has an active run.
             LineageExistsError: an inserted model's lineage is taken.
             StoreUnavailableError: the database cannot be reached.

@@ -17,6 +17,7 @@ from service.domain.release import Release, weights_key
 from service.domain.resolution import Resolution
 from service.domain.run import UnlearningRun, WorkOrder
 from service.errors import PremiseError
+from service.held_samples import frozen_holds
 from service.planning import requested_samples
 from service.ports import ManifestSource, ObjectStore, Store, manifest_key
 
@@ -122,10 +123,10 @@ class PremiseSource:
         requested = requested_samples(run, self.store, self.manifests)
         since = self.store.forgotten_rows(run.lineage)
         before = {row: number for row, number in since.items() if number < release.number}
+        held = frozen_holds(run, self.store, self.manifests)
         rows = requested.keys() - before.keys()
-        resolutions = (
-            resolution_of(model, set(rows), before, canaries) for canaries in self._canaries(run, model, rows, before)
-        )
+        batches = self._canaries(run, model, rows | held.rows, before)
+        resolutions = (resolution_of(model, rows, before, canaries, held) for canaries in batches)
         found = next((each for each in resolutions if each.digest == report.plan.resolution), None)
         if found is None:
             raise PremiseError("the run's tickets, canaries and earlier deletions are not the rows that the plan names")

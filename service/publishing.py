@@ -18,7 +18,7 @@ from service.domain.entries import released, ticket_changed
 from service.domain.model import Model
 from service.domain.release import Release, card_key, evidence_key, pointer_key, report_key, weights_key
 from service.domain.run import UnlearningRun, attempt_prefix
-from service.domain.ticket import TicketEvent, advance
+from service.domain.ticket import Ticket, TicketEvent, advance, on_hold
 from service.errors import (
     AuditNotPassedError,
     DigestMismatchError,
@@ -26,6 +26,7 @@ from service.errors import (
     PointerMovedError,
 )
 from service.evidence import PLAN_ENVELOPE, REPORT_ENVELOPE, basis_members, earlier_members, judged_members
+from service.held_samples import HeldSamples
 from service.ports import Change, Clock, ObjectStore, Store
 from service.signing import Signer
 
@@ -42,19 +43,27 @@ class Publisher:
     forget_rows: Callable[[UnlearningRun], tuple[int, ...]]
     """Reads D_f of a run from its resolution, canaries included: they are in no later D_r either."""
     signer: Signer
+    held: HeldSamples
 
     def publish(self, run: UnlearningRun, model: Model, actor: str) -> Release:
         """Publish a run's candidate; after any crash, calling it again finishes the work.
 
-        1. The report must say ACCEPT of exactly the candidate's digest.
+        1. No hold may have come that the run would break, and the report must say ACCEPT of exactly the candidate's
+           digest.
         2. Weights, card, report and everything that the verdict rests on are written create-only.
         3. Release, forgotten rows and tickets are saved with their ledger entries.
         4. The pointer is moved.
+
+        Args:
+            run: whose candidate was accepted.
+            model: its lineage, read before holds are looked at: a hold that is placed meanwhile changes it.
+            actor: for the ledger.
 
         Returns:
             The release that readers are pointed to now.
 
         Raises:
+            HoldActiveError: the run forgets a sample that is held now.
             AuditNotPassedError: the report does not accept this candidate.
             DigestMismatchError: candidate or report are not the bytes that were audited.
             ObjectStoreUnavailableError: nothing can be written now (full disk included).
@@ -64,7 +73,8 @@ class Publisher:
         done = self.release_of(run)
         release = self._release(run, model) if done is None else done
         if done is None:
-            # 1. What was audited is what is published
+            # 1. Nothing held is forgotten, and what was audited is what is published
+            self.held.require_free(run, at_start=False)
             report_bytes = self._accepted_report(run)
             # 2. Objects
             self._write_objects(run, release, report_bytes)
@@ -80,6 +90,18 @@ class Publisher:
     def release_of(self, run: UnlearningRun) -> Release | None:
         """Return this run's release, if the store has it: from then on the run can only go forward."""
         return next((release for release in self.store.releases(run.lineage) if release.run_id == run.run_id), None)
+
+    def discard(self, run: UnlearningRun) -> None:
+        """Delete the weights that were written for a release that will not be; harmless to repeat.
+
+        Its report stays, as evidence of what was audited: it names nobody, and may be locked.
+        """
+        model = self.store.model(run.lineage)
+        if model is None or self.release_of(run) is not None:
+            return
+        number = model.current_release + 1  # no other run of the lineage is active
+        for key in (weights_key(run.lineage, number), card_key(run.lineage, number)):
+            self.objects.delete(key)
 
     def _release(self, run: UnlearningRun, model: Model) -> Release:
         if run.candidate_digest is None:
@@ -142,22 +164,34 @@ class Publisher:
 
     def _save(self, run: UnlearningRun, model: Model, release: Release, actor: str) -> None:
         now = release.created_at
+        forgotten = self.forget_rows(run)
+        gone = {*self.store.forgotten_rows(run.lineage), *forgotten}
         tickets = []
         entries = [released(release, actor)]
         for ticket in map(self.store.ticket, run.ticket_ids):
             if ticket is None or ticket.run_id != run.run_id:
                 continue  # it was withdrawn; its samples are forgotten all the same
-            published = advance(ticket, TicketEvent.PUBLISH, now)
-            tickets.append(replace(published, release_number=release.number))
-            entries.append(ticket_changed(ticket, published, TicketEvent.PUBLISH, actor, now))
+            left = self.held.left_of(ticket, run, gone)
+            event = TicketEvent.PUBLISH_PART if left else TicketEvent.PUBLISH
+            published = _published(ticket, event, release, left)
+            tickets.append(published)
+            entries.append(ticket_changed(ticket, published, event, actor, now))
         change = Change(
             tickets=tuple(tickets),
             models=(replace(model, current_release=release.number),),
             releases=(release,),
-            forgotten=((release.lineage, release.number, self.forget_rows(run)),),
+            forgotten=((release.lineage, release.number, forgotten),),
             entries=tuple(entries),
         )
         self.store.save(change)
+
+
+def _published(ticket: Ticket, event: TicketEvent, release: Release, left: int) -> Ticket:
+    """Return a ticket as a release leaves it: served, or waiting for the end of the holds on what is left of it."""
+    now = release.created_at
+    if left:
+        return on_hold(ticket, event, held=left, forgotten=ticket.sample_count - left, now=now)
+    return replace(advance(ticket, event, now), release_number=release.number)
 
 
 def replace_orphan(objects: ObjectStore, key: str, data: bytes | Path) -> None:

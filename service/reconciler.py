@@ -52,6 +52,7 @@ class Reconciler:
             self._tidy = self._step("pointers", self._workflow.repair_pointers)
             self._tidy &= self._step("leftovers", self._workflow.sweep)
         self._tend_references()
+        self._step("holds", self._workflow.held.sort_tickets)
         self._step("tickets", self._workflow.schedule_tickets)
         self._step("batches", self._open_runs)
         self._step("runs", self._advance_runs)

@@ -96,6 +96,13 @@ class Transitions:
         reasons = (TicketReason(code=code, text=text),)
         return self._close(run, failed, TicketEvent.ESCALATE, entries, failure=kind, reasons=reasons)
 
+    def abandon(self, run: UnlearningRun, code: str, text: str) -> UnlearningRun:
+        """Close a run that something forbids to go on; its tickets are batched anew, and nobody has failed."""
+        self.runner.cancel(run.job_name)
+        abandoned = replace(enter(run, RunPhase.ABANDONED, self.clock.now()), reason=f"{code}: {text}")
+        reasons = (TicketReason(code=code, text=text),)
+        return self._close(run, abandoned, TicketEvent.RUN_FAILED, reasons=reasons)
+
     def commit(self, run: UnlearningRun) -> UnlearningRun:
         """Close a run whose candidate is published."""
         return self._close(run, enter(run, RunPhase.COMMITTED, self.clock.now()), TicketEvent.TAKE_EFFECT)

@@ -32,12 +32,14 @@ from service.domain.run import (
 from service.domain.ticket import Ticket, TicketEvent, TicketState, advance
 from service.errors import (
     DigestMismatchError,
+    HoldActiveError,
     ObjectStoreUnavailableError,
     PermanentError,
     PointerMovedError,
     StaleVersionError,
 )
 from service.examination import Examiner
+from service.held_samples import HeldSamples, frozen_holds
 from service.planning import Planner
 from service.ports import (
     Change,
@@ -72,6 +74,7 @@ class Workflow:
     publisher: Publisher
     transitions: Transitions
     references: ReferenceRegister
+    held: HeldSamples
     observer: RunObserver
     encode_resolution: Callable[[Resolution], bytes]
     actor: str
@@ -115,6 +118,15 @@ class Workflow:
 
     def advance_run(self, run: UnlearningRun) -> UnlearningRun:
         """Do the next thing for an active run and return it as it is then."""
+        try:
+            return self._advance(run)
+        except HoldActiveError as error:
+            self.publisher.discard(run)
+            return self.transitions.abandon(run, "HOLD_PLACED", error.message)
+
+    # Phases
+
+    def _advance(self, run: UnlearningRun) -> UnlearningRun:
         match run.phase:
             case RunPhase.PENDING:
                 return self.transitions.enter(run, RunPhase.RESOLVING)
@@ -131,8 +143,6 @@ class Workflow:
             case _:
                 assert_never(run.phase)
 
-    # Phases
-
     def _resolve(self, run: UnlearningRun) -> UnlearningRun:
         model = self._model(run.lineage)
         requested: set[int] = set()
@@ -141,7 +151,8 @@ class Workflow:
             requested.update(self.manifests.resolve(run.spec.manifest_digest, ids).rows)
         forgotten = self.store.forgotten_rows(run.lineage)
         canaries = batch_of(self.store.canaries(run.lineage), run.run_id)
-        resolution = resolution_of(model, requested - forgotten.keys(), forgotten, canaries)
+        held = frozen_holds(run, self.store, self.manifests)
+        resolution = resolution_of(model, requested - forgotten.keys(), forgotten, canaries, held)
         if resolution.digest != run.spec.resolution_digest:
             return self.transitions.fail(
                 run,
@@ -153,6 +164,7 @@ class Workflow:
         if self.objects.head(key) is None:  # another version of the Parquet library writes other bytes of the same rows
             self.objects.create(key, self.encode_resolution(resolution))
         self.objects.create(spec_key(run.run_id), run.spec.to_bytes())
+        self.held.require_free(run, at_start=True)
         return self.transitions.enter(run, RunPhase.UNLEARNING)
 
     def _unlearn(self, run: UnlearningRun) -> UnlearningRun:
@@ -161,6 +173,7 @@ class Workflow:
             case JobState.ABSENT:
                 if run.retry_at is not None and run.retry_at > self.clock.now():
                     return run
+                self.held.require_free(run, at_start=True)
                 planned = run if run.plan_digest is not None else self._plan(run)
                 self._dispatch(planned)
                 return planned

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from mcu_core.config import ArchitectureConfig, RetrainConfig, TrainConfig, UnlearningConfig, default_ladder
 from mcu_core.report import AttemptSummary, AuditPlan, Claim, Verdict
 from service.domain.deadline import Regime
+from service.domain.hold import Hold, HoldRelease, HoldTreatment
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.manifest import Manifest
 from service.domain.model import Model
@@ -62,6 +63,27 @@ def a_ticket(number: int = 1, *, lineage: str = LINEAGE, tenant: str = TENANT) -
         received_at=received_at,
         due_at=received_at + timedelta(days=30),
     )
+
+
+def a_hold(number: int = 1, *, lineage: str = LINEAGE, tenant: str = TENANT) -> Hold:
+    """Return the hold of that number; each was placed a second after the one before it."""
+    return Hold(
+        hold_id=f"hld-{number:04d}",
+        tenant=tenant,
+        lineage=lineage,
+        request_id=f"hold-{number}",
+        payload_digest=digest_of(f"hold {number}"),
+        ids_commitment=digest_of(f"held {number}"),
+        sample_count=2,
+        legal_basis="Court order 7 O 12/26",
+        treatment=HoldTreatment.RESTRICT,
+        placed_at=NOW + timedelta(seconds=number),
+        placed_by="officer",
+    )
+
+
+def an_end(request_id: str = "end-1") -> HoldRelease:
+    return HoldRelease(request_id=request_id, reason="Case closed", actor="officer", at=NOW + timedelta(days=1))
 
 
 def a_model(lineage: str = LINEAGE) -> Model:

@@ -19,6 +19,7 @@ from service.adapters.weights_header import check_weights
 from service.batching import Batcher
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import Regime
+from service.domain.hold import Hold, HoldOrder, HoldTreatment
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.release import Release, pointer_key
@@ -27,6 +28,8 @@ from service.domain.run import FailureKind, RunPhase, UnlearningRun, WorkOrder, 
 from service.domain.submission import Registration, Submission
 from service.domain.ticket import Ticket, TicketState
 from service.examination import Examiner
+from service.held_samples import HeldSamples
+from service.holding import HoldOffice
 from service.intake import Intake
 from service.planning import Planner
 from service.ports import DecodedPixels, JobRunner, ManifestSource, ObjectStore, Store, imported_weights_key
@@ -174,6 +177,7 @@ class World:
             key=KEY,
             registry=registry,
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
+            holding=HoldOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY),
             render=report_page.render,
         )
         workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)
@@ -189,6 +193,9 @@ class World:
         references = ReferenceRegister(
             store=store, objects=objects, clock=self.clock, purge_after=PURGE_AFTER, actor="controller"
         )
+        held = HeldSamples(
+            store=store, manifests=self.manifests, clock=self.clock, resolution=resolution, actor="controller"
+        )
         return Workflow(
             store=store,
             objects=objects,
@@ -202,6 +209,7 @@ class World:
                 clock=self.clock,
                 policy=POLICY,
                 references=references,
+                held=held,
                 max_forget_fraction=max_forget_fraction,
                 canaries_per_run=CANARIES_PER_RUN,
                 actor="controller",
@@ -224,6 +232,7 @@ class World:
                 render=report_page.render,
                 forget_rows=lambda run: resolution(run).unlearned,
                 signer=SIGNER,
+                held=held,
             ),
             transitions=Transitions(
                 store=store,
@@ -237,6 +246,7 @@ class World:
                 actor="controller",
             ),
             references=references,
+            held=held,
             observer=self.observed,
             encode_resolution=resolution_file.encode,
             actor="controller",
@@ -263,6 +273,27 @@ class World:
         self.clock.advance(timedelta(milliseconds=1))
         return (service or self.service).intake.submit_ticket(submission, tenant=TENANT, actor=ACTOR)
 
+    def hold(
+        self, *sample_ids: str, request_id: str = "hold", treatment: HoldTreatment = HoldTreatment.RESTRICT
+    ) -> Hold:
+        """Order that these samples must not be forgotten."""
+        order = HoldOrder(
+            lineage=LINEAGE,
+            request_id=request_id,
+            sample_ids=sample_ids,
+            legal_basis="Court order 7 O 12/26",
+            treatment=treatment,
+        )
+        self.clock.advance(timedelta(milliseconds=1))
+        return self.service.intake.place_hold(order, tenant=TENANT, actor=ACTOR).hold
+
+    def end_hold(self, hold: Hold) -> Hold:
+        """End a hold."""
+        end = self.service.intake.release_hold(
+            hold.hold_id, request_id=f"end {hold.hold_id}", reason="Case closed", tenant=TENANT, actor=ACTOR
+        )
+        return end.hold
+
     def round(self, service: Process | None = None) -> None:
         """Let the reconciler look at everything once, and the jobs end; then some time passes."""
         (service or self.service).reconciler.round()
@@ -273,9 +304,14 @@ class World:
         """Go on until nothing moves by itself; every round asks for the process that lives then."""
         for _ in range(_ROUNDS):
             self.round(service() if service else None)
-            if not any(ticket.state in _OPEN_BY_ITSELF for ticket in self.store.open_tickets()):
+            if not any(self._goes_on(ticket) for ticket in self.store.open_tickets()):
                 return self.round(service() if service else None)  # for what a failed step left behind
         raise AssertionError(f"after {_ROUNDS} rounds: {[ticket.state for ticket in self.store.open_tickets()]}")
+
+    def _goes_on(self, ticket: Ticket) -> bool:
+        if ticket.state is TicketState.ON_HOLD:
+            return ticket.ticket_id not in self.store.held_counts(ticket.lineage)
+        return ticket.state in _OPEN_BY_ITSELF
 
     def wait_for_jobs(self) -> None:
         """Wait until every job of an active run has ended."""

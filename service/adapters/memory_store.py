@@ -2,18 +2,21 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from service.adapters.memory_holds import MemoryHolds
 from service.adapters.totals import count_verdicts, outcome_of
 from service.domain.canary import Canary
+from service.domain.hold import Hold, HoldState
 from service.domain.ledger import LedgerEntry, chain
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import RunPhase, UnlearningRun
 from service.domain.ticket import Ticket, TicketState
 from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
+from service.hold_port import HoldQuery
 from service.ports import Change, StoreTotals, TicketQuery
 
 
@@ -29,6 +32,7 @@ class MemoryStore:
         self._releases: dict[tuple[str, int], Release] = {}
         self._forgotten: dict[str, dict[int, int]] = {}
         self._canaries: dict[str, dict[int, Canary]] = {}
+        self._holds = MemoryHolds()
         self._ledger: list[LedgerEntry] = []
 
     def save(self, change: Change) -> None:
@@ -51,6 +55,9 @@ class MemoryStore:
             for lineage, run_id, rows in change.canaries_taken:
                 kept = self._canaries.get(lineage, {})
                 kept.update({row: replace(kept[row], used_by_run=run_id) for row in rows})
+            for hold in change.holds:
+                self._holds.save(hold)
+            self._holds.samples.update(change.held_samples)
             for draft in change.entries:
                 self._ledger.append(chain(draft, self._ledger[-1] if self._ledger else None))
 
@@ -77,6 +84,8 @@ class MemoryStore:
             if not self._forgotten.get(lineage, {}).keys().isdisjoint(rows):
                 raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already")
         self._check_canaries(change)
+        for hold in change.holds:
+            self._holds.check(hold)
 
     def _check_canaries(self, change: Change) -> None:
         for lineage, canaries in change.canaries:
@@ -151,6 +160,41 @@ class MemoryStore:
         with self._lock:
             return [canary for _, canary in sorted(self._canaries.get(lineage, {}).items())]
 
+    def hold(self, hold_id: str) -> Hold | None:
+        """Return a hold."""
+        with self._lock:
+            return self._holds.by_id.get(hold_id)
+
+    def hold_by_request(self, tenant: str, request_id: str) -> Hold | None:
+        """Return the hold that this request placed."""
+        with self._lock:
+            return self._holds.by_request(tenant, request_id)
+
+    def holds(self, query: HoldQuery) -> Sequence[Hold]:
+        """Return holds, newest first."""
+        with self._lock:
+            return self._holds.find(query)
+
+    def active_holds(self, lineage: str) -> Sequence[Hold]:
+        """Return a lineage's holds that are not released, by id."""
+        with self._lock:
+            return self._holds.active(lineage)
+
+    def held_samples(self, hold_id: str) -> Sequence[str]:
+        """Return a hold's sample ids in the order of the request."""
+        with self._lock:
+            return self._holds.samples.get(hold_id, ())
+
+    def held_counts(self, lineage: str) -> dict[str, int]:
+        """Return how many samples of each open ticket of a lineage are under an active hold."""
+        with self._lock:
+            return self._holds.held_counts(lineage, self._tickets.values(), self._sample_ids)
+
+    def waiting_counts(self, hold_ids: Collection[str]) -> dict[str, int]:
+        """Return how many open tickets name a sample of each of these active holds."""
+        with self._lock:
+            return self._holds.waiting_counts(hold_ids, self._tickets.values(), self._sample_ids)
+
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number."""
         with self._lock:
@@ -162,6 +206,7 @@ class MemoryStore:
         with self._lock:
             tickets, runs = list(self._tickets.values()), list(self._runs.values())
             forgotten = tuple(sorted((name, len(rows)) for name, rows in self._forgotten.items()))
+            holds_active = sum(hold.state is HoldState.ACTIVE for hold in self._holds.by_id.values())
             left = {
                 name: [
                     row not in self._forgotten.get(name, {}) for row, canary in canaries.items() if canary.is_included
@@ -169,7 +214,8 @@ class MemoryStore:
                 for name, canaries in self._canaries.items()
             }
         canaries_left = tuple(sorted((name, sum(rows)) for name, rows in left.items() if rows))
-        return replace(totals_of(tickets, runs, forgotten), canaries_left=canaries_left)
+        totals = totals_of(tickets, runs, forgotten)
+        return replace(totals, canaries_left=canaries_left, holds_active=holds_active)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -12,6 +12,8 @@ from sqlalchemy.engine import Connection
 from service.adapters.tables import (
     CANARIES,
     FORGOTTEN,
+    HELD_SAMPLES,
+    HOLDS,
     LEDGER,
     LEDGER_HEAD,
     MODELS,
@@ -22,6 +24,7 @@ from service.adapters.tables import (
 )
 from service.adapters.totals import outcome_of
 from service.domain.canary import Canary
+from service.domain.hold import Hold
 from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerKind, chain, microseconds
 from service.domain.model import Model
 from service.domain.release import Release
@@ -39,6 +42,7 @@ TICKET_JSON = TypeAdapter(Ticket)
 RUN_JSON = TypeAdapter(UnlearningRun)
 MODEL_JSON = TypeAdapter(Model)
 RELEASE_JSON = TypeAdapter(Release)
+HOLD_JSON = TypeAdapter(Hold)
 _ROWS_A_STATEMENT = 500
 """Databases bound the parameters of a statement; SQLite's smallest bound was 999."""
 
@@ -156,6 +160,38 @@ def take_canaries(connection: Connection, lineage: str, run_id: str, rows: Seque
         taken = sa.update(CANARIES).where(CANARIES.c.lineage == lineage, CANARIES.c.row.in_(some))
         if connection.execute(taken.values(used_by_run=run_id)).rowcount != len(some):
             raise StaleVersionError(f"lineage {lineage} lacks some of the canaries that the run takes")
+
+
+def save_hold(connection: Connection, hold: Hold) -> None:
+    """Insert a hold or swap it for the version that was read."""
+    saved = replace(hold, version=hold.version + 1)
+    values = {
+        "tenant": saved.tenant,
+        "request_id": saved.request_id,
+        "release_request_id": None if saved.release is None else saved.release.request_id,
+        "lineage": saved.lineage,
+        "state": saved.state.value,
+        "placed_at": microseconds(saved.placed_at),
+        "version": saved.version,
+        "document": HOLD_JSON.dump_json(saved).decode(),
+    }
+    try:
+        if hold.version > 0:
+            _swap(connection, HOLDS, HOLDS.c.hold_id == hold.hold_id, hold.version, values)
+        else:
+            connection.execute(sa.insert(HOLDS).values(hold_id=saved.hold_id, **values))
+    except sa.exc.IntegrityError as error:
+        raise RequestIdReusedError("the request id was used before") from error
+
+
+def insert_held_samples(connection: Connection, hold_id: str, sample_ids: Sequence[str]) -> None:
+    """Insert the ids of a new hold in the order of the request."""
+    rows = [
+        {"hold_id": hold_id, "position": position, "sample_id": sample_id}
+        for position, sample_id in enumerate(sample_ids)
+    ]
+    if rows:
+        connection.execute(sa.insert(HELD_SAMPLES), rows)
 
 
 def _swap(

@@ -1,6 +1,6 @@
 """The store on SQLAlchemy: SQLite (the embedded default) and PostgreSQL through one adapter."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,9 @@ from alembic.config import Config
 from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection, Engine
 
+from service.adapters.sql_holds import read_held_counts, read_waiting_counts, select_active_holds, select_holds
 from service.adapters.sql_rows import (
+    HOLD_JSON,
     MODEL_JSON,
     RELEASE_JSON,
     RUN_JSON,
@@ -20,23 +22,38 @@ from service.adapters.sql_rows import (
     entry,
     insert_canaries,
     insert_forgotten,
+    insert_held_samples,
     insert_release,
     insert_sample_ids,
     lock_head,
+    save_hold,
     save_model,
     save_run,
     save_ticket,
     take_canaries,
 )
 from service.adapters.sql_totals import read_totals
-from service.adapters.tables import CANARIES, FORGOTTEN, LEDGER, MODELS, RELEASES, RUNS, TICKET_SAMPLES, TICKETS
+from service.adapters.tables import (
+    CANARIES,
+    FORGOTTEN,
+    HELD_SAMPLES,
+    HOLDS,
+    LEDGER,
+    MODELS,
+    RELEASES,
+    RUNS,
+    TICKET_SAMPLES,
+    TICKETS,
+)
 from service.domain.canary import Canary
+from service.domain.hold import Hold
 from service.domain.ledger import LedgerEntry, microseconds
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
 from service.domain.ticket import Ticket
 from service.errors import StoreUnavailableError
+from service.hold_port import HoldQuery
 from service.ports import Change, StoreTotals, TicketQuery
 
 R = TypeVar("R")
@@ -105,6 +122,10 @@ class SqlStore:
                 insert_canaries(connection, lineage, canaries)
             for lineage, run_id, rows in change.canaries_taken:
                 take_canaries(connection, lineage, run_id, rows)
+            for hold in change.holds:
+                save_hold(connection, hold)
+            for hold_id, sample_ids in change.held_samples:
+                insert_held_samples(connection, hold_id, sample_ids)
             append(connection, change.entries, sequence)
 
     def ticket(self, ticket_id: str) -> Ticket | None:
@@ -177,6 +198,39 @@ class SqlStore:
         with self._reading() as connection:
             found = connection.execute(statement).all()
         return [Canary(row=row, is_included=is_in, used_by_run=run_id) for row, is_in, run_id in found]
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """Return a hold."""
+        return self._one(sa.select(HOLDS.c.document).where(HOLDS.c.hold_id == hold_id), HOLD_JSON)
+
+    def hold_by_request(self, tenant: str, request_id: str) -> Hold | None:
+        """Return the hold that this request placed."""
+        where = sa.and_(HOLDS.c.tenant == tenant, HOLDS.c.request_id == request_id)
+        return self._one(sa.select(HOLDS.c.document).where(where), HOLD_JSON)
+
+    def holds(self, query: HoldQuery) -> Sequence[Hold]:
+        """Return holds, newest first."""
+        return self._all(select_holds(query), HOLD_JSON)
+
+    def active_holds(self, lineage: str) -> Sequence[Hold]:
+        """Return a lineage's holds that are not released, by id."""
+        return self._all(select_active_holds(lineage), HOLD_JSON)
+
+    def held_samples(self, hold_id: str) -> Sequence[str]:
+        """Return a hold's sample ids in the order of the request."""
+        statement = sa.select(HELD_SAMPLES.c.sample_id).where(HELD_SAMPLES.c.hold_id == hold_id)
+        with self._reading() as connection:
+            return connection.execute(statement.order_by(HELD_SAMPLES.c.position)).scalars().all()
+
+    def held_counts(self, lineage: str) -> dict[str, int]:
+        """Return how many samples of each open ticket of a lineage are under an active hold."""
+        with self._reading() as connection:
+            return read_held_counts(connection, lineage)
+
+    def waiting_counts(self, hold_ids: Collection[str]) -> dict[str, int]:
+        """Return how many open tickets name a sample of each of these active holds."""
+        with self._reading() as connection:
+            return read_waiting_counts(connection, hold_ids)
 
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number, a page at a time."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from service.adapters.sql_holds import count_active_holds
 from service.adapters.sql_rows import RUN_JSON
 from service.adapters.tables import CANARIES, FORGOTTEN, RUNS, TICKETS
 from service.adapters.totals import count_verdicts
@@ -36,6 +37,7 @@ def read_totals(connection: Connection) -> StoreTotals:
         verdicts=count_verdicts(_runs(connection)),
         forgotten=_counts(connection, FORGOTTEN.c.lineage),
         canaries_left=_canaries_left(connection),
+        holds_active=count_active_holds(connection),
     )
 
 

@@ -92,6 +92,34 @@ CANARIES = sa.Table(
     sa.Column("used_by_run", sa.String(64)),
 )
 
+HOLDS = sa.Table(
+    "holds",
+    METADATA,
+    sa.Column("hold_id", sa.String(64), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
+    sa.Column("request_id", sa.String(128), nullable=False),
+    sa.Column("release_request_id", sa.String(128)),
+    sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("placed_at", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.UniqueConstraint("tenant", "request_id", name="uq_holds_request"),
+    sa.UniqueConstraint("tenant", "release_request_id", name="uq_holds_release_request"),
+)
+sa.Index("ix_holds_newest", HOLDS.c.placed_at.desc(), HOLDS.c.hold_id.desc())
+sa.Index("ix_holds_lineage", HOLDS.c.lineage, HOLDS.c.state)
+
+HELD_SAMPLES = sa.Table(
+    "held_samples",
+    METADATA,
+    sa.Column("hold_id", sa.String(64), sa.ForeignKey("holds.hold_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("sample_id", sa.Text, nullable=False),
+)
+# From a ticket's sample to the holds that name it; the other way would need an index over all tickets' samples.
+sa.Index("ix_held_samples_sample", HELD_SAMPLES.c.sample_id)
+
 LEDGER = sa.Table(
     "ledger",
     METADATA,

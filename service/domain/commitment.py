@@ -32,6 +32,10 @@ class CommitmentKey:
         """Return the digest by which a repeated request is told from a reused request id."""
         return self._digest("request", canonical_bytes([lineage, regime, list(sample_ids)]))
 
+    def of_hold_order(self, lineage: str, treatment: str, legal_basis: str, sample_ids: Iterable[str]) -> str:
+        """Return the digest by which a repeated order of a hold is told from a reused request id."""
+        return self._digest("hold-order", canonical_bytes([lineage, treatment, legal_basis, list(sample_ids)]))
+
     def split_key(self, manifest_digest: str) -> str:
         """Return the key, hexadecimal, that splits a manifest's held-out samples into D_v, D_t and C."""
         return self._digest("heldout-split", manifest_digest.encode())

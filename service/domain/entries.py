@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from mcu_core.report import AttemptSummary
+from service.domain.hold import Hold, HoldRelease
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.model import Model
 from service.domain.references import ReferencePlan, ReferenceRecord, ReferenceTaint
@@ -144,6 +145,34 @@ def released(release: Release, actor: str) -> LedgerDraft:
             "run": release.run_id,
             "forgotten": release.forget_count,
         },
+    )
+
+
+def hold_placed(hold: Hold) -> LedgerDraft:
+    """Samples were put under a hold."""
+    return LedgerDraft(
+        at=hold.placed_at,
+        actor=hold.placed_by,
+        kind=LedgerKind.HOLD_PLACED,
+        subject=hold.hold_id,
+        payload={
+            "lineage": hold.lineage,
+            "samples": hold.sample_count,
+            "ids_commitment": hold.ids_commitment,
+            "treatment": hold.treatment.value,
+            "legal_basis": hold.legal_basis,
+        },
+    )
+
+
+def hold_released(hold: Hold, end: HoldRelease) -> LedgerDraft:
+    """A hold ended."""
+    return LedgerDraft(
+        at=end.at,
+        actor=end.actor,
+        kind=LedgerKind.HOLD_RELEASED,
+        subject=hold.hold_id,
+        payload={"lineage": hold.lineage, "samples": hold.sample_count, "reason": end.reason},
     )
 
 

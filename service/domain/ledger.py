@@ -23,6 +23,8 @@ class LedgerKind(StrEnum):
     AUDIT_PLANNED = "audit_planned"
     VERDICT = "verdict"
     RELEASED = "released"
+    HOLD_PLACED = "hold_placed"
+    HOLD_RELEASED = "hold_released"
     REFERENCES_REGISTERED = "references_registered"
     REFERENCES_TAINTED = "references_tainted"
     REFERENCES_PURGED = "references_purged"

@@ -60,6 +60,10 @@ def _is_absent(value: RunCanaries | None) -> bool:
     return value is None
 
 
+def _is_empty(value: tuple[str, ...]) -> bool:
+    return not value
+
+
 class RunSpec(Document):
     """Everything that decides a run's result, frozen when its batch closes. Its digest is the run's id."""
 
@@ -84,6 +88,8 @@ class RunSpec(Document):
     """Registered references that teach, where a rung asks for a teacher; never those that audit."""
     canaries: RunCanaries | None = Field(default=None, exclude_if=_is_absent)
     """`None` where none were registered with the model. Then it is left out, so that older runs keep their ids."""
+    holds: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    """Ids of the holds whose samples it leaves alone, sorted: what a hold names never changes. Left out likewise."""
 
     @property
     def unlearned_count(self) -> int:

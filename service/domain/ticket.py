@@ -36,6 +36,8 @@ class TicketEvent(StrEnum):
     RUN_FAILED = "run_failed"
     ALREADY_FORGOTTEN = "already_forgotten"
     PUBLISH = "publish"
+    PUBLISH_PART = "publish_part"
+    """A release forgot its samples but for those under a hold."""
     TAKE_EFFECT = "take_effect"
     ESCALATE = "escalate"
     WAIVE = "waive"
@@ -54,6 +56,7 @@ TRANSITIONS: dict[tuple[TicketState, TicketEvent], TicketState] = {
     (TicketState.SCHEDULED, TicketEvent.ALREADY_FORGOTTEN): TicketState.SUCCEEDED,
     (TicketState.SCHEDULED, TicketEvent.ESCALATE): TicketState.NEEDS_ATTENTION,
     (TicketState.PROCESSING, TicketEvent.PUBLISH): TicketState.PUBLISHED,
+    (TicketState.PROCESSING, TicketEvent.PUBLISH_PART): TicketState.ON_HOLD,
     (TicketState.PROCESSING, TicketEvent.RUN_FAILED): TicketState.SCHEDULED,
     (TicketState.PROCESSING, TicketEvent.ESCALATE): TicketState.NEEDS_ATTENTION,
     (TicketState.PROCESSING, TicketEvent.CANCEL): TicketState.CANCELLED,
@@ -92,6 +95,7 @@ class Ticket:
         payload_digest: keyed digest of the request, to tell a retry from a reuse of the request id.
         ids_commitment: keyed commitment to the set of sample ids.
         release_number: the release that closed it.
+        forgotten_count: samples of it that releases had forgotten when it was last put on hold.
         version: counts saves; compare-and-swap.
     """
 
@@ -110,6 +114,7 @@ class Ticket:
     reasons: tuple[TicketReason, ...] = ()
     run_id: str | None = None
     release_number: int | None = None
+    forgotten_count: int = 0
     closed_at: datetime | None = None
     version: int = 0
 
@@ -136,3 +141,25 @@ def advance(ticket: Ticket, event: TicketEvent, now: datetime, *, reasons: tuple
         raise RuntimeError(f"ticket {ticket.ticket_id}: no {event.value} in state {ticket.state.value}")
     closed_at = now if target in TERMINAL_STATES else None
     return replace(ticket, state=target, reasons=reasons, closed_at=closed_at)
+
+
+def on_hold(ticket: Ticket, event: TicketEvent, *, held: int, forgotten: int, now: datetime) -> Ticket:
+    """Return the ticket once nothing of it is left that may be forgotten before a hold ends. Its due time stays.
+
+    Args:
+        ticket: whose samples are held or forgotten, all of them.
+        event: HOLD before a run, PUBLISH_PART after one.
+        held: samples under a hold.
+        forgotten: samples that a release has forgotten.
+        now: the time.
+
+    Raises:
+        RuntimeError: the table does not know this event in this state.
+    """
+    served = f", {forgotten} are forgotten" if forgotten else ""
+    text = (
+        f"{held} of its {ticket.sample_count} samples are under a hold{served}: it goes on by itself when the hold "
+        "ends, and its due time does not wait for that."
+    )
+    moved = advance(ticket, event, now, reasons=(TicketReason(code="HOLD_ACTIVE", text=text),))
+    return replace(moved, forgotten_count=forgotten)

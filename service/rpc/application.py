@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from service.domain.hold import Hold, HoldOrder, HoldStanding
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, UnlearningRun
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
+from service.hold_port import HoldQuery
 from service.ports import TicketQuery
 
 
@@ -42,6 +44,31 @@ class Application(Protocol):
 
         With an expected version, only if the ticket still has it.
         """
+        ...
+
+    def place_hold(self, order: HoldOrder, *, tenant: str, actor: str) -> HoldStanding:
+        """Put samples under a hold; a repeated order gets its hold back."""
+        ...
+
+    def release_hold(
+        self,
+        hold_id: str,
+        *,
+        request_id: str,
+        reason: str,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> HoldStanding:
+        """End a hold; a released one is returned as it is. With an expected version, only if it still has it."""
+        ...
+
+    def get_hold(self, hold_id: str, *, tenant: str) -> Hold:
+        """Return a hold."""
+        ...
+
+    def list_holds(self, query: HoldQuery) -> Sequence[HoldStanding]:
+        """Return holds, newest first."""
         ...
 
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:

@@ -29,6 +29,7 @@ from service.rpc.deletion_servicer import DeletionServicer
 from service.rpc.errors import CannotListenError
 from service.rpc.handlers import kind_of
 from service.rpc.health import Health
+from service.rpc.hold_servicer import HoldServicer
 from service.rpc.interceptors import CallInterceptor
 from service.rpc.model_servicer import ModelServicer
 from service.rpc.run_servicer import RunServicer
@@ -39,13 +40,11 @@ from service.telemetry import Metrics
 
 SERVED: tuple[ServiceDescriptor, ...] = (
     deletion_service_pb2.DESCRIPTOR.services_by_name["DeletionService"],
+    hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"],
 )
-UNSERVED: tuple[ServiceDescriptor, ...] = (
-    hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"],
-    ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
-)
+UNSERVED: tuple[ServiceDescriptor, ...] = (ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],)
 """In the contract, with no method served yet: their health is NOT_SERVING, their methods are UNIMPLEMENTED."""
 
 MAX_HEALTH_WATCHERS = 8
@@ -137,8 +136,8 @@ def _add_services(server: grpc.Server, application: Application, clock: Clock, w
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(application=application), server)
     run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(application=application), server)
+    hold_service_pb2_grpc.add_HoldServiceServicer_to_server(HoldServicer(application=application), server)
     # Registered although nothing overrides them: their methods then answer UNIMPLEMENTED like all others.
-    hold_service_pb2_grpc.add_HoldServiceServicer_to_server(hold_service_pb2_grpc.HoldServiceServicer(), server)
     ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_service_pb2_grpc.LedgerServiceServicer(), server)
 
 

@@ -42,9 +42,12 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.LineageExistsError: (grpc.StatusCode.ALREADY_EXISTS, "LINEAGE_EXISTS"),
         errors.UnknownTicketError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_TICKET"),
         errors.UnknownRunError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_RUN"),
+        errors.UnknownHoldError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_HOLD"),
         errors.UnknownReportError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_REPORT"),
         errors.UnknownSampleIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SAMPLE_IDS"),
         errors.DuplicateSampleIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "DUPLICATE_SAMPLE_IDS"),
+        errors.ForgottenSampleIdsError: (grpc.StatusCode.FAILED_PRECONDITION, "FORGOTTEN_SAMPLE_IDS"),
+        errors.HoldActiveError: (grpc.StatusCode.FAILED_PRECONDITION, "HOLD_ACTIVE"),
         errors.EmptyForgetSetError: (grpc.StatusCode.INVALID_ARGUMENT, "EMPTY_FORGET_SET"),
         errors.ForgetSetTooLargeError: (grpc.StatusCode.FAILED_PRECONDITION, "FORGET_SET_TOO_LARGE"),
         errors.TicketNotCancellableError: (grpc.StatusCode.FAILED_PRECONDITION, "TICKET_NOT_CANCELLABLE"),
@@ -79,12 +82,13 @@ _RESOURCES: Mapping[type[errors.ServiceError], tuple[str, str]] = MappingProxyTy
         errors.UnknownTicketError: ("unlearning.v1.Ticket", "ticket_id"),
         errors.RequestIdReusedError: ("unlearning.v1.Ticket", "ticket_id"),
         errors.UnknownRunError: ("unlearning.v1.Run", "run_id"),
+        errors.UnknownHoldError: ("unlearning.v1.Hold", "hold_id"),
         errors.UnknownReportError: ("unlearning.v1.Run", "run_id"),
     }
 )
 """(type, metadata that names it) of the resource that an error is about."""
 
-_SUBJECTS = ("ticket_id", "run_id", "lineage", "key")
+_SUBJECTS = ("ticket_id", "hold_id", "run_id", "lineage", "key")
 """Metadata that can name what a precondition is about, most specific first."""
 
 
@@ -137,6 +141,8 @@ def _further_details(error: errors.ServiceError, code: grpc.StatusCode, reason: 
     description = _cut(error.message, _MAX_MESSAGE_BYTES)
     metadata = _metadata(error)
     resource = _RESOURCES.get(type(error))
+    if isinstance(error, errors.RequestIdReusedError) and "hold_id" in metadata:
+        resource = _RESOURCES[errors.UnknownHoldError]
     if resource is not None:
         kind, key = resource
         yield ResourceInfo(resource_type=kind, resource_name=metadata.get(key, ""), description=description)

@@ -61,6 +61,7 @@ class StoreCollector(Collector):
         yield from _deadlines(totals, now)
         yield from _ticket_times(totals, now)
         yield from _run_metrics(totals)
+        yield _gauge("unlearn_holds_active", "Holds that are placed and not released.", totals.holds_active)
 
 
 def _ticket_counts(totals: StoreTotals) -> Iterator[Metric]:

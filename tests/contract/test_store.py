@@ -21,6 +21,7 @@ from service.adapters.memory_store import MemoryStore
 from service.adapters.sql_store import SqlStore, connect_store
 from service.adapters.tables import METADATA
 from service.domain.canary import Canary
+from service.domain.hold import HoldState, release
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
@@ -34,8 +35,9 @@ from service.errors import (
     StaleVersionError,
     StoreUnavailableError,
 )
+from service.hold_port import HoldQuery
 from service.ports import Change, Store, StoreTotals, TicketQuery
-from tests.records import LINEAGE, NOW, TENANT, a_draft, a_model, a_release, a_run, a_ticket, an_attempt
+from tests.records import LINEAGE, NOW, TENANT, a_draft, a_hold, a_model, a_release, a_run, a_ticket, an_attempt, an_end
 
 WRITERS = 8
 OPENERS: dict[str, Callable[[Path], Store]] = {
@@ -82,6 +84,7 @@ def saved_model(store: Store, model: Model) -> Model:
 def observable(store: Store) -> dict[str, object]:
     """Return everything that the port shows."""
     tickets = store.tickets(TicketQuery(limit=1000))
+    holds = store.holds(HoldQuery(limit=1000))
     lineages = [model.lineage for model in store.models()]
     ledger = list(store.ledger())
     return {
@@ -93,6 +96,11 @@ def observable(store: Store) -> dict[str, object]:
         "releases": {lineage: list(store.releases(lineage)) for lineage in lineages},
         "forgotten": {lineage: store.forgotten_rows(lineage) for lineage in lineages},
         "canaries": {lineage: list(store.canaries(lineage)) for lineage in lineages},
+        "holds": list(holds),
+        "held": {hold.hold_id: tuple(store.held_samples(hold.hold_id)) for hold in holds},
+        "active holds": {hold.lineage: list(store.active_holds(hold.lineage)) for hold in holds},
+        "held counts": {ticket.lineage: store.held_counts(ticket.lineage) for ticket in tickets},
+        "waiting counts": store.waiting_counts([hold.hold_id for hold in holds]),
         "ledger": ledger,
         "totals": store.totals(),
     }
@@ -231,6 +239,8 @@ WHOLE = Change(
     forgotten=(("other", 1, (1, 2)),),
     canaries=(("other", CANARIES),),
     canaries_taken=(("other", "run-1", (3, 8)),),
+    holds=(a_hold(2),),
+    held_samples=(("hld-0002", ("b", "c")),),
     entries=(a_draft(1), a_draft(2)),
 )
 FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
@@ -246,6 +256,9 @@ FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
     "canaries": (replace(WHOLE, canaries=(("other", CANARIES), (LINEAGE, CANARIES[2:]))), StaleVersionError),
     "canary that never was": (replace(WHOLE, canaries_taken=((LINEAGE, "run-1", (5, 8)),)), StaleVersionError),
     "canary of another lineage": (replace(WHOLE, canaries_taken=(("other", "run-1", (3, 9)),)), StaleVersionError),
+    "stale hold": (replace(WHOLE, holds=(a_hold(2), replace(a_hold(1), version=7))), StaleVersionError),
+    "hold that never was": (replace(WHOLE, holds=(replace(a_hold(3), version=1),)), StaleVersionError),
+    "request id of a hold": (replace(WHOLE, holds=(replace(a_hold(2), request_id="hold-1"),)), RequestIdReusedError),
     "forgotten": (replace(WHOLE, forgotten=(("other", 1, (3,)), (LINEAGE, 2, (4, 5)))), StaleVersionError),
 }
 
@@ -257,6 +270,7 @@ def test_a_change_of_which_one_part_fails_leaves_nothing(
     store.save(
         Change(
             tickets=(a_ticket(1),),
+            holds=(a_hold(1),),
             runs=(a_run(1),),
             models=(a_model(),),
             releases=(a_release(1),),
@@ -528,6 +542,7 @@ def test_totals_count_what_is_there(store: Store) -> None:
 @st.composite
 def steps(draw: st.DrawFn) -> list[tuple[str, int, int]]:
     kinds = ["submit", "move", "stale", "open", "phase", "register", "release", "forget", "plant", "take", "note"]
+    kinds += ["hold", "free"]
     return draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 4), st.integers(0, 4)), max_size=40))
 
 
@@ -567,6 +582,12 @@ def change_of(store: Store, step: tuple[str, int, int], serial: int) -> Change:
             return Change(canaries=((lineage, planted),), entries=note)
         case "take" if model is not None:
             return Change(canaries_taken=((lineage, f"run-{serial}", (two, two + 1)),), entries=note)
+        case "hold":
+            placed = replace(a_hold(serial, lineage=lineage), request_id=f"request-{two}")
+            return Change(holds=(placed,), held_samples=((placed.hold_id, (f"s{two}", "s")),), entries=note)
+        case "free" if holds := store.holds(HoldQuery(states=frozenset({HoldState.ACTIVE}))):
+            end = replace(an_end(), request_id=f"end-{two}")
+            return Change(holds=(release(holds[one % len(holds)], end),), entries=note)
         case _:
             return Change(entries=note)
 
@@ -633,7 +654,7 @@ def test_migrating_again_changes_nothing(sql_store: SqlStore) -> None:
 def test_a_database_of_the_first_revision_keeps_its_open_tickets_and_gets_canaries(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     current = connect_store(url)
-    current.save(replace(WHOLE, canaries=(), canaries_taken=()))
+    current.save(replace(WHOLE, canaries=(), canaries_taken=(), holds=(), held_samples=()))
     expected = observable(current)
     _downgrade_to_first(current._engine)
     current.close()
@@ -648,15 +669,38 @@ def test_a_database_of_the_first_revision_keeps_its_open_tickets_and_gets_canari
     migrated.close()
 
 
+def test_a_database_of_the_second_revision_keeps_its_open_tickets_and_gets_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    current = connect_store(url)
+    current.save(replace(WHOLE, holds=(), held_samples=()))
+    expected = observable(current)
+    with current._engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE held_samples")
+        connection.exec_driver_sql("DROP TABLE holds")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+        connection.exec_driver_sql("UPDATE tickets SET document = json_remove(document, '$.forgotten_count')")
+    current.close()
+
+    migrated = connect_store(url)
+    assert observable(migrated) == expected
+    hold = a_hold(1)
+    migrated.save(Change(holds=(hold,), held_samples=((hold.hold_id, ("b",)),), entries=(a_draft(3),)))
+    assert migrated.held_counts(LINEAGE) == {"tkt-0002": 1}
+    migrated.close()
+
+
 def _downgrade_to_first(engine: sa.Engine) -> None:
     """Make of a database what the first revision had made: its documents know nothing of canaries either."""
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE canaries")
+        for table in ("held_samples", "holds", "canaries"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        connection.exec_driver_sql("UPDATE tickets SET document = json_remove(document, '$.forgotten_count')")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")
         (documents,) = connection.exec_driver_sql("SELECT group_concat(document) FROM runs").one()
         assert "canaries" not in documents
+        assert "holds" not in documents
 
 
 def test_the_revisions_make_the_tables_of_the_code(sql_store: SqlStore) -> None:

@@ -6,9 +6,10 @@ from types import MappingProxyType
 from mcu_core.config import Schedule
 from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
+from service.domain.hold import HoldState, HoldTreatment
 from service.domain.run import RunPhase
 from service.domain.ticket import IdSource, TicketState
-from service.pb.unlearning.v1 import model_pb2, run_pb2, ticket_pb2
+from service.pb.unlearning.v1 import hold_pb2, model_pb2, run_pb2, ticket_pb2
 
 REGIMES: Mapping[Regime, ticket_pb2.Regime.ValueType] = MappingProxyType(
     {Regime.GDPR: ticket_pb2.REGIME_GDPR, Regime.CCPA: ticket_pb2.REGIME_CCPA}
@@ -46,6 +47,17 @@ SAMPLE_SOURCES: Mapping[IdSource, ticket_pb2.SampleSource.ValueType] = MappingPr
         IdSource.SUBJECTS: ticket_pb2.SAMPLE_SOURCE_SUBJECTS,
         IdSource.LABEL: ticket_pb2.SAMPLE_SOURCE_LABEL,
     }
+)
+
+HOLD_TREATMENTS: Mapping[HoldTreatment, hold_pb2.HoldTreatment.ValueType] = MappingProxyType(
+    {
+        HoldTreatment.RESTRICT: hold_pb2.HOLD_TREATMENT_RESTRICT,
+        HoldTreatment.RETAIN: hold_pb2.HOLD_TREATMENT_RETAIN,
+    }
+)
+
+HOLD_STATES: Mapping[HoldState, hold_pb2.HoldState.ValueType] = MappingProxyType(
+    {HoldState.ACTIVE: hold_pb2.HOLD_STATE_ACTIVE, HoldState.RELEASED: hold_pb2.HOLD_STATE_RELEASED}
 )
 
 RUN_PHASES: Mapping[RunPhase, run_pb2.RunPhase.ValueType] = MappingProxyType(

@@ -48,15 +48,11 @@ def submission(request: deletion_service_pb2.SubmitTicketRequest) -> Submission:
         check_request_id(request.request_id),
         check_lineage(request.lineage),
         () if regime else [FieldViolation(field="regime", description="must name a regime")],
-        _check_source(request.samples),
+        check_source(request.samples),
     )
-    source = request.samples.WhichOneof("source")
-    if source != "inline":
-        raise UnsupportedIdSourceError(f"this version takes sample ids inline only, not by {source}")
-    sample_ids = tuple(request.samples.inline.sample_ids)
+    sample_ids = inline_ids(request.samples)
     if not sample_ids:
         raise EmptyForgetSetError("the request names no sample")
-    refuse_if_any(check_ids("samples.inline.sample_ids", sample_ids))
     return Submission(
         lineage=request.lineage, request_id=request.request_id, sample_ids=sample_ids, regime=_REGIMES[request.regime]
     )
@@ -239,6 +235,22 @@ def _canaries(
     return register, ()
 
 
-def _check_source(selection: sample_selection_pb2.SampleSelection) -> Iterator[FieldViolation]:
+def inline_ids(selection: sample_selection_pb2.SampleSelection) -> tuple[str, ...]:
+    """Return the ids that a selection names; there may be none.
+
+    Raises:
+        UnsupportedIdSourceError: it names them in a way that is not served.
+        InvalidRequestError: an id breaks the contract.
+    """
+    source = selection.WhichOneof("source")
+    if source != "inline":
+        raise UnsupportedIdSourceError(f"this version takes sample ids inline only, not by {source}")
+    sample_ids = tuple(selection.inline.sample_ids)
+    refuse_if_any(check_ids("samples.inline.sample_ids", sample_ids))
+    return sample_ids
+
+
+def check_source(selection: sample_selection_pb2.SampleSelection) -> Iterator[FieldViolation]:
+    """Yield what is wrong with the way in which samples are named."""
     if selection.WhichOneof("source") is None:
         yield FieldViolation(field="samples", description="must name samples in one of the ways")

@@ -45,9 +45,9 @@ def ticket(record: Ticket, now: datetime) -> ticket_pb2.Ticket:
         sample_count=record.sample_count,
         ids_commitment=record.ids_commitment,
         regime=REGIMES[record.regime],
-        receive_time=_timestamp(record.received_at),
-        due_time=_timestamp(record.due_at),
-        close_time=_optional_timestamp(record.closed_at),
+        receive_time=timestamp(record.received_at),
+        due_time=timestamp(record.due_at),
+        close_time=optional_timestamp(record.closed_at),
         state=TICKET_STATES[record.state],
         sla_state=SLA_STATES[sla_state(record.received_at, record.due_at, record.closed_at, now)],
         reasons=[ticket_pb2.TicketReason(code=reason.code, text=reason.text) for reason in record.reasons],
@@ -59,7 +59,7 @@ def ticket(record: Ticket, now: datetime) -> ticket_pb2.Ticket:
 
 def ticket_etag(record: Ticket) -> str:
     """Return what changes whenever the ticket does."""
-    return _etag("ticket", record.ticket_id, record.version)
+    return make_etag("ticket", record.ticket_id, record.version)
 
 
 def preview(record: TicketPreview) -> ticket_pb2.TicketPreview:
@@ -67,7 +67,7 @@ def preview(record: TicketPreview) -> ticket_pb2.TicketPreview:
     return ticket_pb2.TicketPreview(
         sample_count=record.sample_count,
         already_forgotten_count=record.already_forgotten,
-        due_time=_timestamp(record.due_at),
+        due_time=timestamp(record.due_at),
         claim=record.claim,
     )
 
@@ -102,10 +102,10 @@ def model(record: Model) -> model_pb2.Model:
         weights_sha256=record.weights_digest,
         recipe=None if record.recipe is None else _recipe(record.recipe),
         baseline_train_accuracy=record.baseline_train_accuracy,
-        register_time=_timestamp(record.registered_at),
+        register_time=timestamp(record.registered_at),
         current_release_number=record.current_release,
         run_count=record.runs_started,
-        etag=_etag("model", record.lineage, record.version),
+        etag=make_etag("model", record.lineage, record.version),
         canary_commitment=record.canary_commitment or "",
     )
 
@@ -140,7 +140,7 @@ def run(record: UnlearningRun) -> run_pb2.Run:
         lineage=record.lineage,
         sequence=record.spec.sequence,
         phase=RUN_PHASES[record.phase],
-        phase_start_time=_timestamp(record.phase_since),
+        phase_start_time=timestamp(record.phase_since),
         ladder=[RUNG_KINDS[rung.kind] for rung in record.spec.config.ladder],
         rung_index=record.rung_index,
         attempt=record.epoch,
@@ -155,11 +155,11 @@ def run(record: UnlearningRun) -> run_pb2.Run:
         spec_sha256=record.spec.digest,
         candidate_sha256=record.candidate_digest or "",
         report_sha256=record.report_digest or "",
-        create_time=_timestamp(record.created_at),
-        close_time=_optional_timestamp(record.closed_at),
-        retry_time=_optional_timestamp(record.retry_at),
+        create_time=timestamp(record.created_at),
+        close_time=optional_timestamp(record.closed_at),
+        retry_time=optional_timestamp(record.retry_at),
         failure_count=record.failures,
-        etag=_etag("run", record.run_id, record.version),
+        etag=make_etag("run", record.run_id, record.version),
     )
 
 
@@ -196,7 +196,7 @@ def _release(record: Release, location: str) -> model_pb2.Release:
         run_id=record.run_id or "",
         ticket_ids=record.ticket_ids,
         forget_count=record.forget_count,
-        publish_time=_timestamp(record.created_at),
+        publish_time=timestamp(record.created_at),
         location=location,
     )
 
@@ -225,18 +225,21 @@ def _audited_attempt(attempt: AttemptSummary) -> run_pb2.AuditedAttempt:
     )
 
 
-def _etag(kind: str, key: str, version: int) -> str:
+def make_etag(kind: str, key: str, version: int) -> str:
+    """Return what changes whenever a record does."""
     return hashlib.sha256(f"{kind}/{key}/{version}".encode()).hexdigest()[:16]
 
 
-def _timestamp(at: datetime) -> Timestamp:
+def timestamp(at: datetime) -> Timestamp:
+    """Return a time as a message."""
     message = Timestamp()
     message.FromDatetime(at)
     return message
 
 
-def _optional_timestamp(at: datetime | None) -> Timestamp | None:
-    return None if at is None else _timestamp(at)
+def optional_timestamp(at: datetime | None) -> Timestamp | None:
+    """Return a time as a message, absent where there is none."""
+    return None if at is None else timestamp(at)
 
 
 def _duration(seconds: float) -> Duration:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from service.adapters.memory import FrozenClock
 from service.pb.unlearning.v1.deletion_service_pb2 import SubmitTicketRequest
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
+from service.pb.unlearning.v1.hold_service_pb2_grpc import HoldServiceStub
 from service.pb.unlearning.v1.model_service_pb2_grpc import ModelServiceStub
 from service.pb.unlearning.v1.run_service_pb2_grpc import RunServiceStub
 from service.pb.unlearning.v1.sample_selection_pb2 import SampleIds, SampleSelection
@@ -34,6 +35,10 @@ class Api:
     @property
     def deletion(self) -> DeletionServiceStub:
         return DeletionServiceStub(self.channel)
+
+    @property
+    def holds(self) -> HoldServiceStub:
+        return HoldServiceStub(self.channel)
 
     @property
     def models(self) -> ModelServiceStub:

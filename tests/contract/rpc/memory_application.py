@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from service.domain.deadline import due_time
+from service.domain.hold import Hold, HoldOrder, HoldRelease, HoldStanding, release
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, UnlearningRun
@@ -20,12 +21,14 @@ from service.errors import (
     RequestIdReusedError,
     StaleVersionError,
     TicketNotCancellableError,
+    UnknownHoldError,
     UnknownLineageError,
     UnknownReportError,
     UnknownRunError,
     UnknownSampleIdsError,
     UnknownTicketError,
 )
+from service.hold_port import HoldQuery
 from service.ports import Clock, TicketQuery
 from tests.contract.rpc.records import a_release
 
@@ -46,6 +49,7 @@ class MemoryApplication:
         self.releases: dict[str, list[Release]] = {}
         self.tickets: dict[str, Ticket] = {}
         self.ticket_ids: dict[tuple[str, str], str] = {}
+        self.holds: dict[str, Hold] = {}
         self.runs: dict[str, UnlearningRun] = {}
         self.reports: dict[tuple[str, str], bytes] = {}
         self.snapshots: dict[str, ProgressSnapshot] = {}
@@ -177,6 +181,71 @@ class MemoryApplication:
         self._enter()
         self._model(lineage, tenant)
         return sorted(self.releases[lineage], key=lambda release: release.number, reverse=True)
+
+    def place_hold(self, order: HoldOrder, *, tenant: str, actor: str) -> HoldStanding:
+        self._enter()
+        payload = hashlib.sha256(repr(order).encode()).hexdigest()
+        for hold in self.holds.values():
+            if (hold.tenant, hold.request_id) == (tenant, order.request_id):
+                if hold.payload_digest != payload:
+                    raise RequestIdReusedError("used before with another payload", hold_id=hold.hold_id)
+                return HoldStanding(hold=hold, waiting_tickets=1)
+        self._check_ids(self._model(order.lineage, tenant), order.sample_ids)
+        self.actors.append(actor)
+        hold = Hold(
+            hold_id=f"hld-{len(self.holds) + 1:04d}",
+            tenant=tenant,
+            lineage=order.lineage,
+            request_id=order.request_id,
+            payload_digest=payload,
+            ids_commitment=hashlib.sha256("/".join(sorted(order.sample_ids)).encode()).hexdigest(),
+            sample_count=len(order.sample_ids),
+            legal_basis=order.legal_basis,
+            treatment=order.treatment,
+            placed_at=self.clock.now(),
+            placed_by=actor,
+            version=1,
+        )
+        self.holds[hold.hold_id] = hold
+        return HoldStanding(hold=hold, waiting_tickets=1)
+
+    def release_hold(
+        self,
+        hold_id: str,
+        *,
+        request_id: str,
+        reason: str,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> HoldStanding:
+        hold = self.get_hold(hold_id, tenant=tenant)
+        if hold.release is None:
+            if expected_version not in {None, hold.version}:
+                raise StaleVersionError("changed", hold_id=hold_id)
+            end = HoldRelease(request_id=request_id, reason=reason, actor=actor, at=self.clock.now())
+            hold = self.holds[hold_id] = replace(release(hold, end), version=hold.version + 1)
+        return HoldStanding(hold=hold, waiting_tickets=0)
+
+    def get_hold(self, hold_id: str, *, tenant: str) -> Hold:
+        self._enter()
+        hold = self.holds.get(hold_id)
+        if hold is None or hold.tenant != tenant:
+            raise UnknownHoldError("no hold has this id", hold_id=hold_id)
+        return hold
+
+    def list_holds(self, query: HoldQuery) -> Sequence[HoldStanding]:
+        self._enter()
+        found = [
+            hold
+            for hold in self.holds.values()
+            if query.tenant in {None, hold.tenant}
+            and query.lineage in {None, hold.lineage}
+            and (not query.states or hold.state in query.states)
+            and (query.after is None or (hold.placed_at, hold.hold_id) < query.after)
+        ]
+        found.sort(key=lambda hold: (hold.placed_at, hold.hold_id), reverse=True)
+        return [HoldStanding(hold=hold, waiting_tickets=0) for hold in found[: query.limit]]
 
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         self._enter()

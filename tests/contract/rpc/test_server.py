@@ -92,7 +92,7 @@ def test_a_message_that_is_too_large_is_refused(api: Api) -> None:
 def test_health_is_told_for_every_service(api: Api) -> None:
     for service in ("", "unlearning.v1.DeletionService", "unlearning.v1.ModelService", "unlearning.v1.RunService"):
         assert _health(api.channel, service) == HealthCheckResponse.SERVING
-    for service in ("unlearning.v1.HoldService", "unlearning.v1.LedgerService"):
+    for service in ("unlearning.v1.LedgerService",):
         assert _health(api.channel, service) == HealthCheckResponse.NOT_SERVING
     assert refusal_of(lambda: _health(api.channel, "nonsense")).code is grpc.StatusCode.NOT_FOUND
 

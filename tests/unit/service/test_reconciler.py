@@ -254,7 +254,7 @@ def test_an_error_that_nobody_foresaw_is_logged_with_the_step(logs: list[Any]) -
     world, _ = unreliable(ZeroDivisionError())
     world.round()
 
-    assert {entry["step"] for entry in logs if entry["event"] == "step failed"} == {"tickets", "batches"}
+    assert {entry["step"] for entry in logs if entry["event"] == "step failed"} == {"holds", "tickets", "batches"}
 
 
 def test_no_id_of_a_sample_is_logged(logs: list[Any]) -> None:

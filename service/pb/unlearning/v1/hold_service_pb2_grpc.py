@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class HoldServiceStub:
-    """Places and releases holds. What is true of every service stands at DeletionService. Not served by this version.
+    """Places and releases holds. What is true of every service stands at DeletionService.
     """
 
     def __init__(self, channel):
@@ -53,18 +53,24 @@ class HoldServiceStub:
 
 
 class HoldServiceServicer:
-    """Places and releases holds. What is true of every service stands at DeletionService. Not served by this version.
+    """Places and releases holds. What is true of every service stands at DeletionService.
     """
 
     def PlaceHold(self, request, context):
-        """Holds samples. A hold takes only the held samples out of a ticket, never the others; it counts until publication.
+        """Holds samples. A hold takes only the held samples out of a ticket, never the others; it counts until publication:
+        once this has answered, no release forgets them before the hold is released. A run that was to forget them ends, and
+        its tickets are batched anew. Due times do not wait for a hold.
+
+        Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_SAMPLE_IDS, DUPLICATE_SAMPLE_IDS and FORGOTTEN_SAMPLE_IDS (a release has
+        forgotten them already; metadata as at DeletionService.SubmitTicket), REQUEST_ID_REUSED, ID_SOURCE_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseHold(self, request, context):
-        """Releases a hold. Tickets that waited for it go on by themselves.
+        """Releases a hold. Tickets that waited for it go on by themselves, unless another hold still names their samples.
+        Releasing a released hold answers with that hold. Reasons of refusal: UNKNOWN_HOLD, ETAG_MISMATCH, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +110,7 @@ def add_HoldServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HoldService:
-    """Places and releases holds. What is true of every service stands at DeletionService. Not served by this version.
+    """Places and releases holds. What is true of every service stands at DeletionService.
     """
 
     @staticmethod

@@ -12,32 +12,48 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class HoldServiceStub:
-    """Places and releases holds. What is true of every service stands at DeletionService. Not served by this version."""
+    """Places and releases holds. What is true of every service stands at DeletionService."""
 
     def __init__(self, channel: _grpc.Channel) -> None: ...
     PlaceHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.PlaceHoldRequest, _hold_service_pb2.PlaceHoldResponse]
-    """Holds samples. A hold takes only the held samples out of a ticket, never the others; it counts until publication."""
+    """Holds samples. A hold takes only the held samples out of a ticket, never the others; it counts until publication:
+    once this has answered, no release forgets them before the hold is released. A run that was to forget them ends, and
+    its tickets are batched anew. Due times do not wait for a hold.
+
+    Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_SAMPLE_IDS, DUPLICATE_SAMPLE_IDS and FORGOTTEN_SAMPLE_IDS (a release has
+    forgotten them already; metadata as at DeletionService.SubmitTicket), REQUEST_ID_REUSED, ID_SOURCE_UNSUPPORTED.
+    """
     ReleaseHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.ReleaseHoldRequest, _hold_service_pb2.ReleaseHoldResponse]
-    """Releases a hold. Tickets that waited for it go on by themselves."""
+    """Releases a hold. Tickets that waited for it go on by themselves, unless another hold still names their samples.
+    Releasing a released hold answers with that hold. Reasons of refusal: UNKNOWN_HOLD, ETAG_MISMATCH, REQUEST_ID_REUSED.
+    """
     ListHolds: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.ListHoldsRequest, _hold_service_pb2.ListHoldsResponse]
     """Returns holds, newest first."""
 
 class HoldServiceServicer:
-    """Places and releases holds. What is true of every service stands at DeletionService. Not served by this version."""
+    """Places and releases holds. What is true of every service stands at DeletionService."""
 
     def PlaceHold(
         self,
         request: _hold_service_pb2.PlaceHoldRequest,
         context: _grpc.ServicerContext,
     ) -> _hold_service_pb2.PlaceHoldResponse:
-        """Holds samples. A hold takes only the held samples out of a ticket, never the others; it counts until publication."""
+        """Holds samples. A hold takes only the held samples out of a ticket, never the others; it counts until publication:
+        once this has answered, no release forgets them before the hold is released. A run that was to forget them ends, and
+        its tickets are batched anew. Due times do not wait for a hold.
+
+        Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_SAMPLE_IDS, DUPLICATE_SAMPLE_IDS and FORGOTTEN_SAMPLE_IDS (a release has
+        forgotten them already; metadata as at DeletionService.SubmitTicket), REQUEST_ID_REUSED, ID_SOURCE_UNSUPPORTED.
+        """
 
     def ReleaseHold(
         self,
         request: _hold_service_pb2.ReleaseHoldRequest,
         context: _grpc.ServicerContext,
     ) -> _hold_service_pb2.ReleaseHoldResponse:
-        """Releases a hold. Tickets that waited for it go on by themselves."""
+        """Releases a hold. Tickets that waited for it go on by themselves, unless another hold still names their samples.
+        Releasing a released hold answers with that hold. Reasons of refusal: UNKNOWN_HOLD, ETAG_MISMATCH, REQUEST_ID_REUSED.
+        """
 
     def ListHolds(
         self,

@@ -38,7 +38,7 @@ class _RunPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunPhase.Val
     RUN_PHASE_FAILED: _RunPhase.ValueType  # 7
     """Terminal: `reason` says why."""
     RUN_PHASE_ABANDONED: _RunPhase.ValueType  # 8
-    """Terminal: given up without a result, such as after every ticket was cancelled."""
+    """Terminal: given up without a result, such as for a hold that came after it was formed."""
 
 class RunPhase(_RunPhase, metaclass=_RunPhaseEnumTypeWrapper):
     """Where a run stands."""
@@ -54,7 +54,7 @@ RUN_PHASE_COMMITTED: RunPhase.ValueType  # 6
 RUN_PHASE_FAILED: RunPhase.ValueType  # 7
 """Terminal: `reason` says why."""
 RUN_PHASE_ABANDONED: RunPhase.ValueType  # 8
-"""Terminal: given up without a result, such as after every ticket was cancelled."""
+"""Terminal: given up without a result, such as for a hold that came after it was formed."""
 Global___RunPhase: _TypeAlias = RunPhase  # noqa: Y015
 
 class _RungKind:

@@ -76,7 +76,9 @@ class _TicketStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TicketSta
     TICKET_STATE_ACCEPTED: _TicketState.ValueType  # 1
     """Stored and acknowledged; it cannot be lost any more."""
     TICKET_STATE_ON_HOLD: _TicketState.ValueType  # 2
-    """Some of its samples are under a hold; it goes on by itself when the hold is released."""
+    """All of its samples that are not forgotten yet are under a hold; it goes on by itself when the hold is released.
+    (A ticket of which only some are held is served for the others first.)
+    """
     TICKET_STATE_SCHEDULED: _TicketState.ValueType  # 3
     """Waits for a run."""
     TICKET_STATE_PROCESSING: _TicketState.ValueType  # 4
@@ -99,7 +101,9 @@ TICKET_STATE_UNSPECIFIED: TicketState.ValueType  # 0
 TICKET_STATE_ACCEPTED: TicketState.ValueType  # 1
 """Stored and acknowledged; it cannot be lost any more."""
 TICKET_STATE_ON_HOLD: TicketState.ValueType  # 2
-"""Some of its samples are under a hold; it goes on by itself when the hold is released."""
+"""All of its samples that are not forgotten yet are under a hold; it goes on by itself when the hold is released.
+(A ticket of which only some are held is served for the others first.)
+"""
 TICKET_STATE_SCHEDULED: TicketState.ValueType  # 3
 """Waits for a run."""
 TICKET_STATE_PROCESSING: TicketState.ValueType  # 4
@@ -212,7 +216,9 @@ class Ticket(_message.Message):
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___TicketReason]:
-        """Why it stands where it stands: set with REJECTED, CANCELLED, NEEDS_ATTENTION and after a failed run."""
+        """Why it stands where it stands: set with ON_HOLD, REJECTED, CANCELLED, NEEDS_ATTENTION and after a failed
+        run.
+        """
 
     def __init__(
         self,

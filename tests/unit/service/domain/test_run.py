@@ -48,6 +48,7 @@ OTHER_VALUES: dict[str, Any] = {
     "audit_family": digest_of("auditors"),
     "teach_family": digest_of("teachers"),
     "canaries": RunCanaries(included=2, excluded=2, wanted=64, commitment=digest_of("coins"), mislabelled=True),
+    "holds": ("hld-1",),
 }
 
 
@@ -66,6 +67,14 @@ def test_the_runs_id_binds_every_field_of_its_specification(field: str) -> None:
 def test_without_canaries_a_specification_is_what_it_was_before_there_were_any() -> None:
     assert "canaries" not in SPEC.to_bytes().decode()
     assert RunSpec.model_validate_json(SPEC.to_bytes()).canaries is None
+
+
+def test_without_holds_a_specification_is_what_it_was_before_there_were_any() -> None:
+    held = SPEC.model_copy(update={"holds": ("hld-1", "hld-2")})
+
+    assert "holds" not in SPEC.to_bytes().decode()
+    assert RunSpec.model_validate_json(SPEC.to_bytes()).holds == ()
+    assert RunSpec.model_validate_json(held.to_bytes()) == held
 
 
 def test_canaries_count_towards_what_is_unlearned_and_not_towards_what_was_asked_for() -> None:

@@ -59,6 +59,7 @@ def test_a_reason_is_upper_snake_case(reason: str) -> None:
         "ETAG_MISMATCH",
         "SERVER_OVERLOADED",
         "AUDIT_NOT_PASSED",
+        "HOLD_ACTIVE",
     ],
 )
 def test_the_reasons_of_the_contract_exist(reason: str) -> None:
