@@ -64,6 +64,7 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.AuditNotPassedError: (grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_NOT_PASSED"),
         errors.SignatureError: (grpc.StatusCode.FAILED_PRECONDITION, "SIGNATURE_UNUSABLE"),
         errors.NotRecomputableError: (grpc.StatusCode.FAILED_PRECONDITION, "NOT_RECOMPUTABLE"),
+        errors.PremiseError: (grpc.StatusCode.FAILED_PRECONDITION, "PREMISES_MISSING"),
         errors.BundleError: (grpc.StatusCode.FAILED_PRECONDITION, "BUNDLE_UNUSABLE"),
         errors.ServiceRunningError: (grpc.StatusCode.FAILED_PRECONDITION, "SERVICE_RUNNING"),
         rpc_errors.ServerDrainingError: (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING"),

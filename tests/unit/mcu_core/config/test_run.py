@@ -32,7 +32,7 @@ def test_the_first_ladder_begins_with_the_recommended_rung() -> None:
 
 
 def test_where_references_may_teach_the_ladder_begins_with_what_they_teach() -> None:
-    recipe = RetrainConfig(train=TrainConfig(epochs=1))
+    recipe = RetrainConfig(train=TrainConfig(epochs=1, learning_rate=0.1))
     plain, taught = default_ladder(recipe), default_ladder(recipe, taught=True)
     assert taught == (taught_rung(), *plain)
     assert needs_teacher(taught[0])
