@@ -19,6 +19,7 @@ from mcu_core.report.document import AuditReport
 from mcu_core.report.judgement import Claim, Verdict
 from mcu_core.report.parts import Digest
 from mcu_core.report.plan import AuditPlan
+from service.domain.canonical import is_canonical
 from service.domain.receipt import Receipt
 from service.errors import SignatureError
 from service.signing import Signer
@@ -131,7 +132,7 @@ S = TypeVar("S", PlanStatement, AuditStatement, ReceiptStatement)
 
 
 def plan_statement(plan: AuditPlan, *, attested_at: datetime) -> PlanStatement:
-    """State a plan, to be signed before its run starts."""
+    """State a plan, to be signed before its run starts; never as older than it is."""
     return PlanStatement(
         subject=_subjects({PLAN: plan.digest, POLICY: plan.policy}),
         predicate=PlanPredicate(
@@ -139,7 +140,7 @@ def plan_statement(plan: AuditPlan, *, attested_at: datetime) -> PlanStatement:
             lineage=plan.lineage,
             attempt=plan.attempt,
             policy=plan.policy,
-            attested_at=microseconds(attested_at),
+            attested_at=max(microseconds(attested_at), plan.created_at),
         ),
     )
 
@@ -150,7 +151,8 @@ def audit_statement(report: AuditReport, *, page: bytes | None, attested_at: dat
     Args:
         report: of the attempt.
         page: `report.html`; `None` where none is kept, as of an attempt that is not published.
-        attested_at: now.
+        attested_at: now. A worker's clock may be ahead of this one, and this one may have been set back: what is signed
+            is never older than the run that it speaks of.
     """
     about = report.subjects
     digests = {
@@ -162,7 +164,8 @@ def audit_statement(report: AuditReport, *, page: bytes | None, attested_at: dat
     }
     if page is not None:
         digests[PAGE] = hashlib.sha256(page).hexdigest()
-    predicate = audit_predicate(report, attested_at=microseconds(attested_at))
+    signed_at = max(microseconds(attested_at), report.evidence.facts.started_at)
+    predicate = audit_predicate(report, attested_at=signed_at)
     return AuditStatement(subject=_subjects(digests), predicate=predicate)
 
 
@@ -212,10 +215,13 @@ def read_statement(kind: type[S], payload: bytes) -> S:
         SignatureError: it is no such statement.
     """
     try:
-        return kind.model_validate_json(payload)
+        statement = kind.model_validate_json(payload)
     except ValidationError as error:
         where = ".".join(map(str, error.errors(include_url=False)[0]["loc"]))
         raise SignatureError(f"the envelope holds no {kind.__name__}: {where}") from error
+    if not is_canonical(statement, payload):
+        raise SignatureError(f"the envelope holds a {kind.__name__} that is not canonical JSON (RFC 8785)")
+    return statement
 
 
 def microseconds(at: datetime) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from mcu_core.whole_files import replacing
 from service.errors import BundleError
 
 MODEL = "model.safetensors"
@@ -103,15 +104,13 @@ def write_bundle(path: Path, members: Mapping[str, bytes], *, model: Path | None
     wrong = sorted(name for name in members if not is_member(name) or name == MODEL) + sorted(REQUIRED - set(members))
     if wrong:
         raise BundleError(f"a bundle has no such member, or must have it: {', '.join(wrong)}")
-    partial = path.with_name(f"{path.name}.partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):
             archive.writestr(_entry(name), members[name])
         if model is not None:
             with model.open("rb") as source, archive.open(_entry(MODEL), "w", force_zip64=True) as target:
                 while piece := source.read(_PIECE):
                     target.write(piece)
-    partial.replace(path)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -3,12 +3,13 @@
 import fcntl
 import os
 import secrets
+from collections.abc import Hashable
 from importlib import resources
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from mcu_core.judging.policy import AuditPolicy
 from service.adapters.key_file_signer import create_key_file, open_key_file
@@ -21,6 +22,18 @@ DATABASE = "store.db"
 """Of the embedded default, in the data directory."""
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a threshold that is named twice: YAML takes the last one, a person reads the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping whose keys differ."""
+        keys = [key.value for key, _ in node.value]
+        repeated = {str(key) for key in keys if keys.count(key) > 1}
+        if repeated:
+            raise yaml.constructor.ConstructorError(problem=f"named twice: {', '.join(sorted(repeated))}")
+        return super().construct_mapping(node, deep)
+
+
 def load_policy(settings: Settings) -> AuditPolicy:
     """Read the thresholds of the gate.
 
@@ -29,8 +42,9 @@ def load_policy(settings: Settings) -> AuditPolicy:
     """
     source = settings.policy_file or resources.files("service") / "policy.yaml"
     try:
-        return AuditPolicy.model_validate(yaml.safe_load(source.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+        text = source.read_text(encoding="utf-8")
+        return AuditPolicy.model_validate(yaml.load(text, Loader=_EachKeyOnce))  # noqa: S506  # a SafeLoader
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InvalidRequestError(FieldViolation(field="policy_file", description=f"{source}: {error}")) from error
 
 

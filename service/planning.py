@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcu_core.report import AuditPlan, CanaryPlan, ReferencesPlan, Signal
-from service.attestation import PlanStatement, attest, microseconds, plan_statement, read_statement
+from mcu_core.report import AuditPlan, AuditReport, CanaryPlan, ReferencesPlan, Signal
+from service.attestation import REPORT, PlanStatement, attest, microseconds, plan_statement, read_statement
 from service.domain.commitment import CommitmentKey
 from service.domain.receipt import ForgottenSet, forgotten_set
-from service.domain.run import RunSpec, UnlearningRun, plan_envelope_key, plan_key
+from service.domain.run import RunSpec, UnlearningRun, attempt_prefix, plan_envelope_key, plan_key
 from service.errors import DigestMismatchError, ObjectMissingError
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.references import ReferenceRegister
@@ -109,8 +109,21 @@ class Planner:
             confidence=audit.confidence,
             retain_images=audit.retain_images,
             svc_samples=audit.svc_samples,
-            created_at=microseconds(self.clock.now()),
+            created_at=max(microseconds(self.clock.now()), self._last_start(run) + 1),
         )
+
+    def _last_start(self, run: UnlearningRun) -> int:
+        """Return when the last audited attempt began, by its worker's clock; 0 before there is one.
+
+        A plan is later than that, whatever the clocks say, so that the attempts stay in their order.
+        """
+        if not run.attempts:
+            return 0
+        last = run.attempts[-1]
+        data = self.objects.read(f"{attempt_prefix(run.run_id, last.attempt)}/{REPORT}")
+        if hashlib.sha256(data).hexdigest() != last.report_digest:
+            raise DigestMismatchError("the report of the last attempt is not the one that was judged")
+        return AuditReport.model_validate_json(data).evidence.facts.started_at
 
 
 def requested_samples(run: UnlearningRun, store: Store, manifests: ManifestSource) -> dict[int, str]:

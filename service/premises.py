@@ -81,8 +81,10 @@ class PremiseSource:
         _require(told == right, "the report tells of other settings than the run's specification")
         # 2. Weights and manifest
         self._require_present(run, release, has_original=original is not None, has_candidate=candidate is not None)
-        original = original or self.objects.read(weights_key(run.lineage, run.spec.base_release))
-        candidate = candidate or self.objects.read(weights_key(run.lineage, release.number))
+        if original is None:
+            original = self.objects.read(weights_key(run.lineage, run.spec.base_release))
+        if candidate is None:
+            candidate = self.objects.read(weights_key(run.lineage, release.number))
         _require(_digest(original) == plan.base_model, "these weights of the original are not those of the plan")
         _require(_digest(candidate) == report.subjects.candidate, "these weights are not those that were audited")
         # 3. Split key

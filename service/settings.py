@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     reference_purge_days: Annotated[int, Field(ge=0, le=366)] = 28
     """Days from the release that forgot a sample to the end of the leave-out models that were trained on it. No
     calendar month, the time that Art. 12(3) GDPR gives, is shorter; 0 purges them within the hour."""
-    worker_threads: Annotated[int, Field(ge=1)] | None = None
+    worker_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads of a job; by default as many as cores are idle when it starts."""
     reflection: bool = True
     """Serve gRPC reflection; off in production."""

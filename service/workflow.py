@@ -15,6 +15,7 @@ from mcu_core.config import McuRung
 from mcu_core.report import AttemptSummary, AuditReport, Verdict
 from service.batching import Batcher, current_release, resolution_of
 from service.domain.canary import batch_of
+from service.domain.canonical import is_canonical
 from service.domain.commitment import CommitmentKey
 from service.domain.entries import judged, planned, ticket_changed
 from service.domain.model import Model
@@ -240,7 +241,10 @@ class Workflow:
                 assert_never(outcome.failure)
 
     def _judge(self, run: UnlearningRun) -> UnlearningRun:
-        report = _parsed(AuditReport, read_report(self.objects, run))
+        content = read_report(self.objects, run)
+        report = _parsed(AuditReport, content)
+        if not is_canonical(report, content):  # its digest stands in releases and receipts, of whoever writes it out
+            raise DigestMismatchError("the attempt's report is not canonical JSON (RFC 8785)")
         refused = self.examiner.refusal(report, run)
         if refused is not None:
             return self.transitions.fail(run, FailureKind.INPUT, "DIGEST_MISMATCH", refused)

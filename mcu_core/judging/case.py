@@ -43,14 +43,17 @@ class Case:
 
     @property
     def margin(self) -> float | None:
-        """Return delta = min(margin, margin_large if n >= margin_large_from, share * |AUC_original - .5|)."""
+        """Return delta = min(margin, margin_large if n >= margin_large_from, share * excess).
+
+        The original's excess is AUC_original - .5; one below .5 has none.
+        """
         if self.original_auc is None:
             return None
         policy = self.policy
         absolute = policy.margin
         if self.plan.forget_count >= policy.margin_large_from:
             absolute = min(absolute, policy.margin_large)
-        return min(absolute, policy.margin_share_of_original * abs(self.original_auc - 0.5))
+        return min(absolute, policy.margin_share_of_original * max(0.0, self.original_auc - 0.5))
 
     @property
     def original_tests(self) -> tuple[Result, ...]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mcu_core.judging.case import Case, finding, missing, p_of, shown
 from mcu_core.judging.holm import adjusted_of
+from mcu_core.report.evidence import Result
 from mcu_core.report.judgement import Finding, ReasonCode, Stage
 
 VALIDITY = Stage.VALIDITY
@@ -11,14 +12,20 @@ VALIDITY = Stage.VALIDITY
 
 @dataclass(frozen=True, slots=True)
 class OriginalRejected:
-    """Positive control: the primary tests reject the original, on D_f or on the canaries."""
+    """Positive control: the primary tests reject the original, on D_f or on the canaries, as one that knows them.
+
+    An original that D_f looks less seen to than unseen samples shows how hard D_f is and no memory: what passes there
+    would pass for any reason.
+    """
 
     def check(self, case: Case) -> tuple[Finding, ...]:
         """Test the original as the candidate is tested."""
         adjusted = adjusted_of(case.original_tests)
         if adjusted is None or case.original_auc is None:
             return (missing("positive_control", VALIDITY, "the tests of the original"),)
-        smallest = min(adjusted)
+        smallest = min(
+            (p for result, p in zip(case.original_tests, adjusted, strict=True) if _remembers(result)), default=1.0
+        )
         seen = smallest <= case.alpha
         text = (
             f"The tests see the deleted data in the original model (AUC {case.original_auc:.3f}, "
@@ -39,6 +46,17 @@ class OriginalRejected:
                 p_value=smallest,
             ),
         )
+
+
+def _remembers(result: Result) -> bool:
+    """Return whether a test found the deleted samples on the side of training data, if anything."""
+    match result.name:
+        case "tail.upper":
+            return True
+        case "tail.lower":
+            return False
+        case _:
+            return result.value is not None and result.value > 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ One row a sample. Nothing in it names a sample: rows are numbered anew, subjects
 outside the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from io import BytesIO
 from typing import Any
@@ -20,6 +20,9 @@ from mcu_core.report.evidence import Facts, Group, Role
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+MAX_SAMPLES = 10_000_000
+"""Of one table. Equal numbers in a row take no room in the file: a few megabytes may name billions of samples, and
+whoever reads scores holds all of them in memory."""
 _FACTS = b"unlearning.facts"
 
 
@@ -105,15 +108,20 @@ def to_parquet(table: ScoreTable) -> bytes:
 
 
 def from_parquet(content: bytes) -> ScoreTable:
-    """Read a table that `to_parquet` wrote.
+    """Read a table that `to_parquet` wrote; the file may come from anybody.
 
     Raises:
-        DataError: it is no such file, lacks a column, or holds a number that is not finite.
+        DataError: it is no such file, has other columns or kinds of numbers, too many rows, or a number that is not
+            finite.
     """
     try:
-        arrow = pq.read_table(BytesIO(content))
-        facts = Facts.model_validate_json((arrow.schema.metadata or {})[_FACTS])
-        columns = {name: arrow.column(name).to_numpy(zero_copy_only=False) for name in arrow.column_names}
+        file = pq.ParquetFile(BytesIO(content))
+        _require_size(file.metadata)
+        _require_columns(file.schema_arrow)
+        arrow = file.read()
+        _require_filled(arrow)
+        facts = Facts.model_validate_json(arrow.schema.metadata[_FACTS])
+        columns = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
         roles = [role for role in Role if f"{role.value}.phi" in columns]
         models = {role: ModelScores(**_columns(ModelScores, role.value, columns)) for role in roles}
         references = (
@@ -122,8 +130,8 @@ def from_parquet(content: bytes) -> ScoreTable:
         table = ScoreTable(
             facts=facts,
             group=columns["group"].astype(np.str_),
-            label=columns["label"].astype(np.int64),
-            subject=columns["subject"].astype(np.int64),
+            label=columns["label"],
+            subject=columns["subject"],
             blind=_blind(columns),
             models=models,
             references=references,
@@ -134,9 +142,47 @@ def from_parquet(content: bytes) -> ScoreTable:
     return table
 
 
+def _require_size(metadata: pq.FileMetaData) -> None:
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    counted = [group.column(index).num_values for group in groups for index in range(group.num_columns)]
+    rows = max(metadata.num_rows, sum(group.num_rows for group in groups), *counted, 0)
+    if rows > MAX_SAMPLES:
+        raise DataError(f"these scores name {rows} samples, more than {MAX_SAMPLES}")
+
+
+def _require_columns(schema: pa.Schema) -> None:
+    """Raise unless the columns are those of `to_parquet`: whatever else was there would be published unread."""
+    names = set(schema.names)
+    if set(schema.metadata or ()) != {_FACTS}:
+        raise DataError("these scores come with other metadata than scores of an audit")
+    expected = {"group": pa.string(), "label": pa.int64(), "subject": pa.int64()}
+    expected |= {f"blind.{index}": pa.float64() for index in range(max(1, _blind_count(names)))}
+    for role in (role.value for role in Role if any(name.startswith(f"{role.value}.") for name in names)):
+        expected |= {f"{role}.{field.name}": pa.float64() for field in fields(ModelScores)}
+        expected[f"{role}.prediction"] = pa.int64()
+    if any(name.startswith("reference.") for name in names):
+        expected |= {f"reference.{field.name}": pa.float64() for field in fields(ReferenceScores)}
+    if len(names) != len(schema.names) or names != expected.keys():
+        raise DataError("these scores have other columns than scores of an audit")
+    wrong = sum(schema.field(name).type != kind for name, kind in expected.items())
+    if wrong:
+        raise DataError(f"{wrong} columns of these scores hold something else than scores of an audit")
+
+
+def _require_filled(table: pa.Table) -> None:
+    if any(table.column(name).null_count for name in table.column_names):
+        raise DataError("these scores have samples without a value")
+    unknown = set(table.column("group").unique().to_pylist()) - {group.value for group in Group}
+    if unknown:
+        raise DataError(f"these scores have {len(unknown)} parts of the data that no audit has")
+
+
+def _blind_count(names: Iterable[str]) -> int:
+    return sum(name.startswith("blind.") for name in names)
+
+
 def _blind(columns: Mapping[str, NDArray[Any]]) -> Floats:
-    count = sum(name.startswith("blind.") for name in columns)
-    return np.stack([columns[f"blind.{index}"] for index in range(count)], axis=1).astype(np.float64)
+    return np.stack([columns[f"blind.{index}"] for index in range(_blind_count(columns))], axis=1)
 
 
 def _columns(kind: type, prefix: str, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

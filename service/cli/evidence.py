@@ -101,7 +101,7 @@ def verify(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Level 3: CPU threads [default: UNLEARN_WORKER_THREADS or the idle cores]."),
+        typer.Option(min=1, max=1024, help="Level 3: CPU threads [default: UNLEARN_WORKER_THREADS or the idle cores]."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -12,7 +12,7 @@ from mcu_core.report.document import AuditReport
 from mcu_core.report.plan import AuditPlan
 from service.attestation import AuditStatement, PlanStatement, read_statement
 from service.bundle import Bundle, attempt_member
-from service.domain.canonical import canonical_bytes
+from service.domain.canonical import is_canonical
 from service.errors import SignatureError
 from service.signing import read_envelope
 from service.verification.checks import CheckFailedError
@@ -91,7 +91,7 @@ class Attempt:
             where = ".".join(map(str, first["loc"])) or "the document"
             raise CheckFailedError(f"{self.name(member)} is not of its schema: {where}: {first['msg']}") from error
         # Two readers must never read two things: no repeated key, no number that another parser rounds elsewhere.
-        if canonical_bytes(document.model_dump(mode="json")) != data:
+        if not is_canonical(document, data):
             raise CheckFailedError(f"{self.name(member)} is not canonical JSON (RFC 8785)")
         return document
 

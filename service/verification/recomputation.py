@@ -32,7 +32,10 @@ def recomputation_checks(contents: Contents) -> dict[CheckName, Callable[[], str
         return f"All {count} values of the evidence follow from the scores, floats within {FLOAT_TOLERANCE:g}."
 
     def gate() -> str:
-        stated, computed = main.report.judgement, decide(evidence(), main.plan, main.policy)
+        try:
+            stated, computed = main.report.judgement, decide(evidence(), main.plan, main.policy)
+        except (ValueError, ArithmeticError) as error:
+            raise CheckFailedError(f"no verdict follows from these numbers: {error}") from error
         same = stated.verdict is computed.verdict
         demand(same, f"the verdict is {stated.verdict.value}, not {computed.verdict.value} as the scores say")
         _compared(stated, computed, "judgement")

@@ -1,6 +1,8 @@
 """SCORE once more, after a run, from the published candidate: what level 3 of verification compares."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,7 @@ from mcu_core.report import AuditReport, Role, Signal
 from mcu_core.runtime import runtime_of
 from mcu_core.statistics.scores import ScoreTable, from_parquet
 from mcu_core.types import Candidate, Outcome, ProgressUpdate
+from mcu_core.whole_files import locked
 from service.domain.run import WorkOrder
 from service.errors import ObjectMissingError
 from service.ports import ObjectStore
@@ -23,6 +26,7 @@ from service.worker.posing import PosedRun, read_and_pose
 from service.worker.references import load_auditors
 from service.worker.threads import use_threads
 
+_PREFIX = ".rescored-"
 Told = Callable[[str, int, int], None]
 """Is told what is being done, and how many steps of how many."""
 
@@ -86,8 +90,7 @@ class Rescorer:
 
     def _posed(self, premises: Premises, threads: int) -> PosedRun:
         order = premises.order
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".rescored-", dir=self.folder) as folder:  # what is mapped stays readable
+        with self._own_folder() as folder:  # what is mapped stays readable
             manifest = Path(folder) / "manifest.parquet"
             fetch_manifest(self.objects, order.spec.manifest_digest, manifest)
             return read_and_pose(
@@ -99,6 +102,15 @@ class Rescorer:
                 threads=threads,
                 progress=lambda done, total: self.told("decode", done, total),
             )
+
+    @contextmanager
+    def _own_folder(self) -> Iterator[str]:
+        """Yield a folder that is gone afterwards, one process at a time, and remove what killed ones left of theirs."""
+        with locked(self.folder / f"{_PREFIX}lock"):
+            for left in self.folder.glob(f"{_PREFIX}*/"):
+                shutil.rmtree(left)
+            with TemporaryDirectory(prefix=_PREFIX, dir=self.folder) as folder:
+                yield folder
 
     def _auditors(self, order: WorkOrder, model: nn.Module) -> ReferenceFamily | None:
         try:

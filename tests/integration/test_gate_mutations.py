@@ -159,7 +159,7 @@ def test_a_base_model_that_is_not_the_releases_is_refused_by_the_worker(setting:
     assert require_unpublished(world, ticket) == "INPUT"
 
 
-@pytest.mark.parametrize(("claims", "code"), [(False, "DIGEST_MISMATCH"), (True, "AUDIT_VACUOUS")])
+@pytest.mark.parametrize(("claims", "code"), [(False, "DIGEST_MISMATCH"), (True, "AUDIT_INVALID")])
 def test_another_base_model_in_the_audit_is_not_published(setting: Setting, claims: bool, code: str) -> None:
     """A model that never knew D_f, in the original's place: named as what it is, or as what it should be."""
     other = setting.retrained

@@ -61,7 +61,9 @@ def test_an_honest_audit_is_scored_once_more_to_the_same_verdict(honest: Publish
 
 
 def test_nothing_of_what_was_decoded_stays(honest: Published) -> None:
+    honest.verify()
     kept = {path for path in (honest.home / "cache").rglob("*") if path.is_file()}
+    assert not any(path.parent.name.startswith(".rescored-") for path in kept)
     honest.verify()
     assert {path for path in (honest.home / "cache").rglob("*") if path.is_file()} == kept
 

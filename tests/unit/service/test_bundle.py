@@ -66,6 +66,12 @@ def test_a_member_that_no_bundle_has_is_not_written(name: str, tmp_path: Path) -
         write_bundle(tmp_path / "b.zip", MEMBERS | {name: b""})
 
 
+def test_what_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_bundle(tmp_path / "b.zip", MEMBERS, model=tmp_path / "nothing.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_incomplete_bundle_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"report\.html"):
         write_bundle(tmp_path / "b.zip", {name: content for name, content in MEMBERS.items() if name != "report.html"})

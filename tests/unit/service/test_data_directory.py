@@ -1,5 +1,6 @@
 """What a service needs from its data directory before it may start."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,21 @@ def test_a_policy_that_says_something_else_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("version: x\nalpha: 2\n")
     with pytest.raises(InvalidRequestError, match="alpha"):
+        load_policy(Settings(policy_file=file))
+
+
+def test_a_policy_that_names_a_threshold_twice_is_refused(tmp_path: Path) -> None:
+    shipped = (resources.files("service") / "policy.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"{shipped}\nmargin: 0.4\n")
+    with pytest.raises(InvalidRequestError, match="named twice: margin"):
+        load_policy(Settings(policy_file=file))
+
+
+def test_a_policy_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidRequestError, match="policy_file"):
         load_policy(Settings(policy_file=file))
 
 

@@ -66,10 +66,12 @@ def test_weights_that_are_given_are_not_read_and_must_be_the_right_ones(world: W
     ):
         source.gather(report, PLANNED_AT)
     assert source.gather(report, PLANNED_AT, original=WEIGHTS, candidate=candidate).original == WEIGHTS
-    with pytest.raises(PremiseError, match="not those of the plan"):
-        source.gather(report, PLANNED_AT, original=candidate, candidate=candidate)
-    with pytest.raises(PremiseError, match="not those that were audited"):
-        source.gather(report, PLANNED_AT, original=WEIGHTS, candidate=WEIGHTS)
+    for other in (candidate, b""):
+        with pytest.raises(PremiseError, match="not those of the plan"):
+            source.gather(report, PLANNED_AT, original=other, candidate=candidate)
+    for other in (WEIGHTS, b""):
+        with pytest.raises(PremiseError, match="not those that were audited"):
+            source.gather(report, PLANNED_AT, original=WEIGHTS, candidate=other)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from tests.attempts import (
     misreports,
     reject,
     report_of,
+    scores_of,
     trace_left,
     vacuous,
 )
@@ -436,6 +437,19 @@ def _no_candidate(order: WorkOrder, objects: ObjectStore) -> int:
     return _outcome(order, objects, candidate=candidate_digest(order))
 
 
+def _report_that_is_not_canonical(order: WorkOrder, objects: ObjectStore) -> int:
+    """Leave a report that says what it should, in other bytes than whoever publishes it would write."""
+    report = report_of(order)
+    objects.create(f"{order.prefix}/candidate.safetensors", candidate_bytes(order))
+    scores = objects.create(f"{order.prefix}/scores.parquet", scores_of(report.evidence))
+    written = objects.create(f"{order.prefix}/report.json", report.model_dump_json(indent=1).encode())
+    outcome = Outcome(
+        candidate_digest=candidate_digest(order), report_digest=written.sha256, scores_digest=scores.sha256
+    )
+    objects.create(f"{order.prefix}/outcome.json", outcome.to_bytes())
+    return 0
+
+
 def _outcome(order: WorkOrder, objects: ObjectStore, *, candidate: str | None, report: str | None = None) -> int:
     data = report_of(order).to_bytes()
     written = objects.create(f"{order.prefix}/report.json", data)
@@ -473,6 +487,7 @@ def _no_report(order: WorkOrder, objects: ObjectStore) -> int:
 DISHONEST: dict[str, Attempt] = {
     "candidate": _other_candidate, "missing candidate": _no_candidate, "report": _other_report,
     "missing report": _no_report, "no digests": _no_digests, "unreadable report": _writes("report.json", b"{}"),
+    "report that is not canonical": _report_that_is_not_canonical,
     "no json": _writes("report.json", b"\xff\xfe"), "unreadable outcome": _writes("outcome.json", b"[]"),
 }  # fmt: skip
 

@@ -60,7 +60,7 @@ def test_the_level_halves_with_each_attempt(audits_before: int, alpha: float) ->
         (399, 0.9, POLICY.margin),
         (400, 0.9, POLICY.margin_large),
         (399, 0.58, 0.04),
-        (399, 0.42, 0.04),
+        (399, 0.42, 0.0),
         (400, 0.52, 0.01),
     ],
 )

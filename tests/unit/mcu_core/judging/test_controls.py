@@ -4,8 +4,9 @@ import pytest
 
 from mcu_core.judging.case import Case, Check
 from mcu_core.judging.controls import BlindToTheModel, Calibrated, OriginalRejected, UnseenNotRejected
+from mcu_core.judging.decide import decide
 from mcu_core.report.evidence import Evidence, Role
-from mcu_core.report.judgement import Finding, ReasonCode, Stage
+from mcu_core.report.judgement import Finding, ReasonCode, Stage, Verdict
 from mcu_core.report.plan import AuditPlan
 from tests.evidence import a_plan, an_evidence
 from tests.results import CANARY_PLAN, CLEAR, POLICY, a_canary_evidence, primary_tests
@@ -20,14 +21,31 @@ def found(check: Check, evidence: Evidence, plan: AuditPlan = PLAN) -> Finding:
     return finding
 
 
-def an_original(*, auc_p: float = 0.5, upper_p: float = 0.5, lower_p: float = 0.5) -> Evidence:
-    tests = primary_tests(0.6, auc_p=auc_p, upper_p=upper_p, lower_p=lower_p, role=Role.ORIGINAL)
+def an_original(auc: float = 0.6, *, auc_p: float = 0.5, upper_p: float = 0.5, lower_p: float = 0.5) -> Evidence:
+    tests = primary_tests(auc, auc_p=auc_p, upper_p=upper_p, lower_p=lower_p, role=Role.ORIGINAL)
     return an_evidence(PLAN, positive_control=tests)
 
 
-@pytest.mark.parametrize("evidence", [an_original(auc_p=CLEAR), an_original(upper_p=CLEAR), an_original(lower_p=CLEAR)])
+@pytest.mark.parametrize("evidence", [an_original(auc_p=CLEAR), an_original(upper_p=CLEAR)])
 def test_one_significant_test_of_the_original_is_enough(evidence: Evidence) -> None:
     assert found(OriginalRejected(), evidence).passed
+
+
+@pytest.mark.parametrize("evidence", [an_original(0.3, auc_p=CLEAR), an_original(0.4, auc_p=CLEAR, lower_p=CLEAR)])
+def test_an_original_that_d_f_looks_less_seen_to_than_unseen_samples_shows_no_memory(evidence: Evidence) -> None:
+    """Hard samples: a candidate at .5 would be one that learned them by heart."""
+    finding = found(OriginalRejected(), evidence)
+
+    assert finding.code is ReasonCode.ORIGINAL_NOT_REJECTED
+    assert decide(evidence, PLAN, POLICY).verdict is Verdict.VACUOUS
+
+
+def test_canaries_that_the_original_over_forgot_are_not_enough() -> None:
+    plan = a_plan(canaries=CANARY_PLAN)
+    canaries = a_canary_evidence(original=0.2, original_p=CLEAR)
+    evidence = an_original().model_copy(update={"canaries": canaries})
+
+    assert not found(OriginalRejected(), evidence, plan).passed
 
 
 def test_an_original_that_no_test_rejects_makes_the_audit_vacuous() -> None:

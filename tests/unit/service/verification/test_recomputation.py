@@ -107,6 +107,16 @@ def no_scores() -> Audit:
     return rescored(honest(), b"")
 
 
+def uncountable_audits() -> Audit:
+    """Return an audit of an attempt whose level is below what a number can hold."""
+    plan = honest().plan.model_copy(update={"audits_before": 10**15})
+    return replace(honest(), plan=plan)
+
+
+def test_a_level_that_no_number_holds_fails_the_gates_check() -> None:
+    assert "no verdict follows" in failures(uncountable_audits())[CheckName.GATE].lower()
+
+
 def test_an_honest_audit_recomputes() -> None:
     assert failures(honest()) == {}
 

@@ -190,6 +190,17 @@ def report_that_is_not_canonical() -> Members:
     return HONEST | {"report.json": json.dumps(json.loads(HONEST["report.json"])).encode()}
 
 
+def report_with_a_number_that_readers_round() -> Members:
+    report = HONEST["report.json"].replace(b'"seed":7', b'"seed":9007199254740993')
+    assert report != HONEST["report.json"]
+    return HONEST | {"report.json": report}
+
+
+def statement_that_is_not_canonical() -> Members:
+    payload = base64.b64decode(json.loads(HONEST["plan.dsse.json"])["payload"])
+    return HONEST | {"plan.dsse.json": SIGNER.sign(payload + b" ", PAYLOAD_TYPE)}
+
+
 def report_of_another_schema() -> Members:
     return HONEST | {"report.json": edited(HONEST["report.json"], "schema_version", to=3)}
 
@@ -238,9 +249,11 @@ BY_A_STRANGER: dict[Callable[[], Members], CheckName] = {
     edited_evidence: CheckName.DIGEST_MEMBERS,
     edited_evidence_signed_by_the_forger: CheckName.SIGNATURE_REPORT,
     report_that_is_not_canonical: CheckName.SCHEMA,
+    report_with_a_number_that_readers_round: CheckName.SCHEMA,
     report_of_another_schema: CheckName.SCHEMA,
 }
 BY_THE_SIGNER: dict[Callable[[], Members], CheckName] = {
+    statement_that_is_not_canonical: CheckName.SCHEMA,
     plan_signed_after_the_run: CheckName.PLAN_BEFORE_RUN,
     subject_left_out: CheckName.STATEMENT_SUBJECTS,
     statement_of_another_verdict: CheckName.REPORT_STATEMENT,

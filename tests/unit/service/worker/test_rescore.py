@@ -74,7 +74,7 @@ def test_a_candidate_of_a_pathway_is_scored_to_the_same(pathway: Job) -> None:
 def test_nothing_is_left_in_the_folder_and_nothing_decoded_comes_back(pathway: Job) -> None:
     pixels = sorted((pathway.folder / "pixels").rglob("*"))
     rescored(pathway)
-    assert list((pathway.folder / "cache").iterdir()) == []
+    assert [path.name for path in (pathway.folder / "cache").iterdir()] == [".rescored-lock"]
     assert sorted((pathway.folder / "pixels").rglob("*")) == pixels
 
 
@@ -108,3 +108,13 @@ def test_another_manifest_in_its_place_is_refused(tmp_path: Path) -> None:
     job.objects.overwrite(manifest_key(job.order.spec.manifest_digest), b"another")
     with pytest.raises(ManifestDigestMismatchError):
         rescored(job)
+
+
+def test_what_a_killed_one_had_decoded_is_removed_by_the_next(pathway: Job) -> None:
+    left = pathway.folder / "cache" / ".rescored-killed" / "pixels"
+    left.mkdir(parents=True)
+    (left / "images.bin").write_bytes(b"of deleted samples")
+
+    rescored(pathway)
+
+    assert [path.name for path in (pathway.folder / "cache").iterdir()] == [".rescored-lock"]
