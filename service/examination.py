@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from mcu_core.report import AuditReport, Evidence
 from service.domain.comparison import FLOAT_TOLERANCE, first_difference
-from service.domain.judging import judge_report
-from service.domain.run import UnlearningRun, attempt_prefix
+from service.domain.judging import judge_report, report_of
+from service.domain.run import Outcome, UnlearningRun, WorkOrder, attempt_prefix
 from service.errors import DigestMismatchError, NotRecomputableError
-from service.ports import ObjectStore
+from service.ports import ObjectStore, StoredObject
 from service.recomputation import Recompute
 
 
@@ -35,6 +35,31 @@ class Examiner:
         except NotRecomputableError as error:
             return error.message
         return _other_evidence(report.evidence, evidence)
+
+    def finished(self, run: UnlearningRun) -> Outcome | None:
+        """Return the outcome of an attempt that scored its candidate and did not say so; `None` where it has not.
+
+        Such an attempt was audited, whatever became of its job: were it tried again uncounted, a job could be ended
+        after every verdict that somebody does not like. A report that is missing follows from the scores.
+        """
+        prefix = attempt_prefix(run.run_id, run.epoch)
+        candidate = self.objects.head(f"{prefix}/candidate.safetensors")
+        scores = self.objects.head(f"{prefix}/scores.parquet")
+        if candidate is None or scores is None:
+            return None
+        report = self.objects.head(f"{prefix}/report.json") or self._reported(prefix, candidate, scores)
+        if report is None:
+            return None
+        return Outcome(candidate_digest=candidate.sha256, report_digest=report.sha256, scores_digest=scores.sha256)
+
+    def _reported(self, prefix: str, candidate: StoredObject, scores: StoredObject) -> StoredObject | None:
+        order = WorkOrder.model_validate_json(self.objects.read(f"{prefix}/order.json"))
+        try:
+            evidence = self.recompute(self.objects.read(scores.key), order.plan)
+        except NotRecomputableError:
+            return None
+        report = report_of(order, evidence, candidate_digest=candidate.sha256, scores_digest=scores.sha256)
+        return self.objects.create(f"{prefix}/report.json", report.to_bytes())
 
     def _scores(self, run: UnlearningRun) -> bytes:
         stored = self.objects.head(f"{attempt_prefix(run.run_id, run.epoch)}/scores.parquet")

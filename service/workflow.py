@@ -59,6 +59,10 @@ from service.transitions import Transitions
 D = TypeVar("D", bound=BaseModel)
 
 
+_UNCOUNTED = frozenset({FailureKind.TRANSIENT, FailureKind.RESOURCE, FailureKind.FENCED})
+"""Failures after which an attempt is made again without being counted as audited."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """Moves tickets and runs forward."""
@@ -214,11 +218,12 @@ class Workflow:
         self.runner.start(run.job_name, key)
 
     def _ended(self, run: UnlearningRun, exit_code: int | None) -> UnlearningRun:
-        stored = self.objects.head(f"{attempt_prefix(run.run_id, run.epoch)}/outcome.json")
-        if stored is None:
+        outcome = self._outcome(run)
+        if outcome is None or outcome.failure in _UNCOUNTED:
+            outcome = self.examiner.finished(run) or outcome
+        if outcome is None:
             died = "killed" if exit_code is None or exit_code < 0 else f"exit code {exit_code}"
             return self.transitions.retry(run, f"the job ended without an outcome ({died})")
-        outcome = _parsed(Outcome, self.objects.read(stored.key))
         if outcome.failure is None:
             found = replace(
                 run,
@@ -239,6 +244,10 @@ class Workflow:
                 return self.transitions.retry(run, outcome.message)
             case _:
                 assert_never(outcome.failure)
+
+    def _outcome(self, run: UnlearningRun) -> Outcome | None:
+        stored = self.objects.head(f"{attempt_prefix(run.run_id, run.epoch)}/outcome.json")
+        return None if stored is None else _parsed(Outcome, self.objects.read(stored.key))
 
     def _judge(self, run: UnlearningRun) -> UnlearningRun:
         content = read_report(self.objects, run)

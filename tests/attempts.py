@@ -74,7 +74,7 @@ def incomplete(plan: AuditPlan, facts: Facts) -> Evidence:
 
 
 def unclear(plan: AuditPlan, facts: Facts) -> Evidence:
-    """Find no trace, but accuracy on kept samples that a person must look at: one of D_f stands out."""
+    """Find no trace, but one of D_f that stands out, so that a person must look."""
     return an_evidence(plan, facts=facts, canaries=_canaries(plan), smallest_individual_p=1e-4)
 
 
@@ -152,6 +152,23 @@ def dies(order: WorkOrder, objects: ObjectStore) -> int:
     """Leave a candidate and be killed before the outcome."""
     objects.create(f"{order.prefix}/candidate.safetensors", candidate_bytes(order))
     return -9
+
+
+def hides(audit: Audit, *, told: FailureKind | None = None, reported: bool = True) -> Attempt:
+    """Return an attempt that scores its candidate, and ends without an outcome or with one that tells of a failure."""
+
+    def attempt(order: WorkOrder, objects: ObjectStore) -> int:
+        report = report_of(order, audit)
+        objects.create(f"{order.prefix}/candidate.safetensors", candidate_bytes(order))
+        objects.create(f"{order.prefix}/scores.parquet", scores_of(report.evidence))
+        if reported:
+            objects.create(f"{order.prefix}/report.json", report.to_bytes())
+        if told is None:
+            return -9
+        objects.create(f"{order.prefix}/outcome.json", Outcome(failure=told, message="said so").to_bytes())
+        return EXIT_CODES[told]
+
+    return attempt
 
 
 def exits(code: int) -> Attempt:

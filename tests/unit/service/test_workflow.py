@@ -29,8 +29,10 @@ from tests.attempts import (
     dies,
     exits,
     fails,
+    hides,
     invalid,
     misreports,
+    no_trace,
     reject,
     report_of,
     scores_of,
@@ -756,3 +758,27 @@ def _report(world: World, order: WorkOrder) -> AuditReport:
     return AuditReport.model_validate_json(
         world.objects.read(f"{attempt_prefix(order.run_id, order.epoch)}/report.json")
     )
+
+
+@pytest.mark.parametrize("told", [None, FailureKind.TRANSIENT, FailureKind.RESOURCE])
+@pytest.mark.parametrize("reported", [True, False])
+def test_an_attempt_that_scored_its_candidate_counts_whatever_its_job_says(
+    told: FailureKind | None, reported: bool
+) -> None:
+    """Else a job could be ended after every verdict that somebody does not like."""
+    world = World(hides(trace_left, told=told, reported=reported), accept)
+    world.register()
+    ticket = world.submit("train-01", "train-02")
+    world.drive()
+    run = world.run(ticket)
+    assert [attempt.verdict for attempt in run.attempts] == [Verdict.REJECT, Verdict.ACCEPT_CANARY_BACKED]
+    assert [order.plan.audits_before for order in world.orders] == [0, 1]
+
+
+def test_an_accepted_candidate_is_not_made_again_because_its_job_was_killed() -> None:
+    world = World(hides(no_trace))
+    world.register()
+    ticket = world.submit("train-01", "train-02")
+    world.drive()
+    assert world.ticket(ticket).state is TicketState.SUCCEEDED
+    assert len(world.orders) == 1
