@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mcu_core.config import UnlearningConfig, default_ladder, needs_teacher
+from mcu_core.config import Rung, UnlearningConfig, default_ladder, needs_teacher
 from mcu_core.judging.policy import AuditPolicy
 from service.domain.canary import NO_CANARIES, Canary, CanaryBatch, draw_batch
 from service.domain.entries import run_created, ticket_changed
+from service.domain.ladder import last_rungs
 from service.domain.model import Model
 from service.domain.references import ReferencePurpose
 from service.domain.release import Release
@@ -136,7 +137,7 @@ class Batcher:
     def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:
         now = self.clock.now()
         base = current_release(self.store.releases(model.lineage), model)
-        config = UnlearningConfig(ladder=default_ladder(model.recipe))
+        config = UnlearningConfig(ladder=_ladder(model, batch))
         asks = any(needs_teacher(rung) for rung in config.ladder)
         teacher = self.references.choose(ReferencePurpose.TEACH, model) if asks else None
         auditor = self.references.choose(ReferencePurpose.AUDIT, model, teacher=teacher)
@@ -175,6 +176,12 @@ class Batcher:
         moved = [(ticket, advance(ticket, TicketEvent.ESCALATE, now, reasons=reason)) for ticket in tickets]
         entries = tuple(ticket_changed(old, new, TicketEvent.ESCALATE, self.actor, now) for old, new in moved)
         self.store.save(Change(tickets=tuple(new for _, new in moved), entries=entries))
+
+
+def _ladder(model: Model, batch: Sequence[Ticket]) -> tuple[Rung, ...]:
+    """Return the ladder of a run: where an operator has moved one of its tickets up, no more than what is left."""
+    limits = [ticket.rungs_left for ticket in batch if ticket.rungs_left is not None]
+    return last_rungs(default_ladder(model.recipe), min(limits, default=None))
 
 
 def draw_canaries(

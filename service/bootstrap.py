@@ -42,6 +42,7 @@ from service.references import ReferenceRegister
 from service.registration import Registry
 from service.rpc.server import RpcServer, build_server
 from service.settings import ObjectStoreKind, Settings
+from service.steering import RunSteering
 from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
 from service.transitions import Transitions
 from service.workflow import Workflow
@@ -125,6 +126,7 @@ def build_service(settings: Settings) -> Service:
         key=key,
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
         receipts=ReceiptOffice(store=store, manifests=manifests, clock=clock, key=key, signer=load_signer(settings)),
+        steering=RunSteering(store=store, objects=objects, clock=clock),
         render=report_page.render,
     )
     return Service(

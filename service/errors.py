@@ -115,6 +115,14 @@ class TicketNotCancellableError(PermanentError):
     """The ticket's run has started or the ticket is closed."""
 
 
+class RunNotRetryableError(PermanentError):
+    """The run has not failed, or nothing of it waits for a person any more."""
+
+
+class RunNotEscalatableError(PermanentError):
+    """The run cannot go to that rung of its ladder, or not now."""
+
+
 # Permanent, in things that do not fit together
 
 

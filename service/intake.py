@@ -14,7 +14,8 @@ from service.domain.deadline import due_time
 from service.domain.entries import ticket_changed, ticket_submitted
 from service.domain.model import Model
 from service.domain.release import Release, report_key, weights_key
-from service.domain.run import ProgressSnapshot, UnlearningRun, attempt_prefix
+from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun, attempt_prefix
+from service.domain.run_query import RunQuery
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance
 from service.errors import (
@@ -41,6 +42,7 @@ from service.ports import (
 )
 from service.receipts import ReceiptOffice
 from service.registration import Registry
+from service.steering import RunSteering
 
 CANCELLABLE_STATES = frozenset(
     {TicketState.ACCEPTED, TicketState.ON_HOLD, TicketState.SCHEDULED, TicketState.NEEDS_ATTENTION}
@@ -59,6 +61,7 @@ class Intake:
     key: CommitmentKey
     registry: Registry
     receipts: ReceiptOffice
+    steering: RunSteering
     render: Callable[[AuditReport], bytes]
     """Makes a report's HTML."""
 
@@ -196,6 +199,24 @@ class Intake:
         if run is None or run.tenant != tenant:
             raise UnknownRunError("no run has this id", run_id=run_id)
         return run
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        return self.store.runs(query)
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Have a failed run's tickets scheduled again; see `RunSteering.retry`."""
+        run = self.get_run(run_id, tenant=tenant)
+        return self.steering.retry(run, order, actor=actor, expected_version=expected_version)
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Move a run up its ladder; see `RunSteering.escalate`."""
+        run = self.get_run(run_id, tenant=tenant)
+        return self.steering.escalate(run, order, actor=actor, expected_version=expected_version)
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:
         """Return a run's report: the published one, or that of its newest audited attempt.

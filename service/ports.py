@@ -14,6 +14,7 @@ from service.domain.manifest import Manifest, ResolvedIds
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import FailureKind, RunPhase, UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.ticket import Ticket, TicketState
 
 
@@ -133,6 +134,10 @@ class Store(Protocol):
 
     def run(self, run_id: str) -> UnlearningRun | None:
         """Return a run."""
+        ...
+
+    def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first (created_at, run_id descending)."""
         ...
 
     def active_runs(self) -> Sequence[UnlearningRun]:

@@ -13,7 +13,7 @@ from service.domain.entries import run_changed, ticket_changed
 from service.domain.ledger import LedgerDraft
 from service.domain.run import FailureKind, RunPhase, UnlearningRun, enter, job_name, run_prefix
 from service.domain.ticket import Ticket, TicketEvent, TicketReason, advance, can_happen
-from service.ports import Change, Clock, DecodedPixels, JobRunner, ObjectStore, RunObserver, Store
+from service.ports import Change, Clock, DecodedPixels, JobRunner, JobState, ObjectStore, RunObserver, Store
 
 KEPT_AFTER_RUN = (
     "spec.json",
@@ -91,7 +91,7 @@ class Transitions:
 
     def fail(self, run: UnlearningRun, kind: FailureKind, code: str, text: str, *entries: LedgerDraft) -> UnlearningRun:
         """Close a run that cannot succeed by itself; its tickets go to a person, their clock runs on."""
-        self.runner.cancel(run.job_name)
+        self.cancel_jobs(run, run.epoch)
         failed = replace(enter(run, RunPhase.FAILED, self.clock.now()), reason=f"{code}: {text}")
         reasons = (TicketReason(code=code, text=text),)
         return self._close(run, failed, TicketEvent.ESCALATE, entries, failure=kind, reasons=reasons)
@@ -110,6 +110,13 @@ class Transitions:
                 self.runner.forget(job_name(run.run_id, epoch))
             # Of a failed run they stay as well: its samples are in the model that is still published.
             self.pixels.erase(run.lineage, run.spec.manifest_digest, self.store.forgotten_rows(run.lineage).keys())
+
+    def cancel_jobs(self, run: UnlearningRun, last_epoch: int) -> None:
+        """End what still works at a run's attempts up to this one; an operator may have moved on from the last ones."""
+        for epoch in range(1, last_epoch + 1):
+            name = job_name(run.run_id, epoch)
+            if self.runner.observe(name).state is JobState.RUNNING:
+                self.runner.cancel(name)
 
     def fresh(self, run: UnlearningRun) -> UnlearningRun:
         """Return a saved run as it is stored now."""

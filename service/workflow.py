@@ -197,6 +197,7 @@ class Workflow:
         )
         key = f"{order.prefix}/order.json"
         self.objects.create(key, order.to_bytes())
+        self.transitions.cancel_jobs(run, run.epoch - 1)
         self.runner.start(run.job_name, key)
 
     def _ended(self, run: UnlearningRun, exit_code: int | None) -> UnlearningRun:

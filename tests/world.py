@@ -36,6 +36,7 @@ from service.recomputation import Recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.steering import RunSteering
 from service.transitions import Transitions
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept, told_evidence
@@ -174,6 +175,7 @@ class World:
             key=KEY,
             registry=registry,
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
+            steering=RunSteering(store=store, objects=objects, clock=self.clock),
             render=report_page.render,
         )
         workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)

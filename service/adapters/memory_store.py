@@ -12,6 +12,7 @@ from service.domain.ledger import LedgerEntry, chain
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import RunPhase, UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.ticket import Ticket, TicketState
 from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
 from service.ports import Change, StoreTotals, TicketQuery
@@ -130,6 +131,12 @@ class MemoryStore:
         with self._lock:
             return self._runs.get(run_id)
 
+    def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        with self._lock:
+            found = [run for run in self._runs.values() if _run_matches(run, query)]
+        return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
+
     def active_runs(self) -> Sequence[UnlearningRun]:
         """Return every run that still holds its lineage."""
         with self._lock:
@@ -221,6 +228,15 @@ def _matches(ticket: Ticket, query: TicketQuery) -> bool:
         and (query.lineage is None or ticket.lineage == query.lineage)
         and (not query.states or ticket.state in query.states)
         and (query.after is None or (ticket.received_at, ticket.ticket_id) < query.after)
+    )
+
+
+def _run_matches(run: UnlearningRun, query: RunQuery) -> bool:
+    return (
+        (query.tenant is None or run.tenant == query.tenant)
+        and (query.lineage is None or run.lineage == query.lineage)
+        and (not query.phases or run.phase in query.phases)
+        and (query.after is None or (run.created_at, run.run_id) < query.after)
     )
 
 

@@ -84,7 +84,9 @@ def save_run(connection: Connection, run: UnlearningRun) -> None:
     """Insert a run or swap it for the version that was read."""
     saved = replace(run, version=run.version + 1)
     values = {
+        "tenant": saved.tenant,
         "lineage": saved.lineage,
+        "created_at": microseconds(saved.created_at),
         "phase": saved.phase.value,
         "is_active": saved.is_active,
         "closed_at": None if saved.closed_at is None else microseconds(saved.closed_at),

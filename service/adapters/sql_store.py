@@ -35,6 +35,7 @@ from service.domain.ledger import LedgerEntry, microseconds
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.ticket import Ticket
 from service.errors import StoreUnavailableError
 from service.ports import Change, StoreTotals, TicketQuery
@@ -153,6 +154,22 @@ class SqlStore:
     def run(self, run_id: str) -> UnlearningRun | None:
         """Return a run."""
         return self._one(sa.select(RUNS.c.document).where(RUNS.c.run_id == run_id), RUN_JSON)
+
+    def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        statement = sa.select(RUNS.c.document)
+        if query.tenant is not None:
+            statement = statement.where(RUNS.c.tenant == query.tenant)
+        if query.lineage is not None:
+            statement = statement.where(RUNS.c.lineage == query.lineage)
+        if query.phases:
+            statement = statement.where(RUNS.c.phase.in_([phase.value for phase in query.phases]))
+        if query.after is not None:
+            last = (microseconds(query.after[0]), query.after[1])
+            statement = statement.where(sa.tuple_(RUNS.c.created_at, RUNS.c.run_id) < last)
+        return self._all(
+            statement.order_by(RUNS.c.created_at.desc(), RUNS.c.run_id.desc()).limit(query.limit), RUN_JSON
+        )
 
     def active_runs(self) -> Sequence[UnlearningRun]:
         """Return every run that still holds its lineage."""

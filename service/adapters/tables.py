@@ -43,13 +43,16 @@ RUNS = sa.Table(
     "runs",
     METADATA,
     sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
     sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("phase", sa.String(32), nullable=False),
     sa.Column("is_active", sa.Boolean, nullable=False),
     sa.Column("closed_at", sa.BigInteger),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
 )
+sa.Index("ix_runs_newest", RUNS.c.created_at.desc(), RUNS.c.run_id.desc())
 # One active run per lineage is the database's promise, never a check before an insert.
 sa.Index(
     "uq_runs_active_lineage",

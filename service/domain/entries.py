@@ -7,7 +7,7 @@ from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.model import Model
 from service.domain.references import ReferencePlan, ReferenceRecord, ReferenceTaint
 from service.domain.release import Release
-from service.domain.run import UnlearningRun
+from service.domain.run import RunOrder, UnlearningRun
 from service.domain.ticket import Ticket, TicketEvent
 
 
@@ -94,6 +94,23 @@ def run_changed(before: UnlearningRun, after: UnlearningRun, actor: str, now: da
             "epoch": after.epoch,
             "rung": after.rung_index,
             "reason": after.reason or None,
+        },
+    )
+
+
+def run_ordered(run: UnlearningRun, order: RunOrder, tickets: int, actor: str, now: datetime) -> LedgerDraft:
+    """An operator had a run tried again or moved up its ladder."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.RUN_ORDERED,
+        subject=run.run_id,
+        payload={
+            "action": order.action.value,
+            "request": order.request_id,
+            "reason": order.reason,
+            "rung": order.rung_index,
+            "tickets": tickets,
         },
     )
 

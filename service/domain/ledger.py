@@ -20,6 +20,7 @@ class LedgerKind(StrEnum):
     TICKET_CHANGED = "ticket_changed"
     RUN_CREATED = "run_created"
     RUN_CHANGED = "run_changed"
+    RUN_ORDERED = "run_ordered"
     AUDIT_PLANNED = "audit_planned"
     VERDICT = "verdict"
     RELEASED = "released"

@@ -181,6 +181,27 @@ class ProgressSnapshot(Document):
     """Of this phase, extrapolated."""
 
 
+class RunAction(StrEnum):
+    """What an operator may have done with a run."""
+
+    RETRY = "retry"
+    ESCALATE = "escalate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What an operator had done with a run; kept with it, so that the same request is carried out once.
+
+    Attributes:
+        rung_index: on the run's ladder, of an escalation.
+    """
+
+    request_id: str
+    action: RunAction
+    reason: str
+    rung_index: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlearningRun:
     """A run and how far it is.
@@ -193,6 +214,7 @@ class UnlearningRun:
         pathway_epoch: attempt that stored the pathway.
         plan_digest: of this attempt's audit; nothing is dispatched before it is in the ledger.
         retry_at: nothing is dispatched before this.
+        orders: of operators, oldest first.
     """
 
     run_id: str
@@ -216,6 +238,7 @@ class UnlearningRun:
     reason: str = ""
     retry_at: datetime | None = None
     closed_at: datetime | None = None
+    orders: tuple[RunOrder, ...] = ()
     version: int = 0
 
     @property

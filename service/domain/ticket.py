@@ -92,6 +92,7 @@ class Ticket:
         payload_digest: keyed digest of the request, to tell a retry from a reuse of the request id.
         ids_commitment: keyed commitment to the set of sample ids.
         release_number: the release that closed it.
+        rungs_left: how many rungs, counted from the ladder's end, the next run of it may use; `None`: all of them.
         version: counts saves; compare-and-swap.
     """
 
@@ -110,6 +111,7 @@ class Ticket:
     reasons: tuple[TicketReason, ...] = ()
     run_id: str | None = None
     release_number: int | None = None
+    rungs_left: int | None = None
     closed_at: datetime | None = None
     version: int = 0
 

@@ -5,7 +5,8 @@ from typing import Literal, Protocol
 
 from service.domain.model import Model
 from service.domain.release import Release
-from service.domain.run import ProgressSnapshot, UnlearningRun
+from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
 from service.ports import TicketQuery
@@ -58,6 +59,28 @@ class Application(Protocol):
 
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         """Return a run."""
+        ...
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        ...
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Have a failed run's tickets scheduled again and return the run; the same order again has no second effect.
+
+        With an expected version, only if the run still has it.
+        """
+        ...
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Move a run up its ladder and return it; the same order again has no second effect.
+
+        With an expected version, only if the run still has it.
+        """
         ...
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:

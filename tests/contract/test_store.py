@@ -24,6 +24,7 @@ from service.domain.canary import Canary
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
+from service.domain.run_query import RunQuery
 from service.domain.ticket import TERMINAL_STATES, TRANSITIONS, Ticket, TicketState, advance
 from service.errors import (
     ActiveRunError,
@@ -90,6 +91,7 @@ def observable(store: Store) -> dict[str, object]:
         "ids": {ticket.ticket_id: tuple(store.sample_ids(ticket.ticket_id)) for ticket in tickets},
         "models": list(store.models()),
         "active": list(store.active_runs()),
+        "runs": list(store.runs(RunQuery(limit=1000))),
         "releases": {lineage: list(store.releases(lineage)) for lineage in lineages},
         "forgotten": {lineage: store.forgotten_rows(lineage) for lineage in lineages},
         "canaries": {lineage: list(store.canaries(lineage)) for lineage in lineages},
@@ -362,6 +364,23 @@ def test_active_runs_are_those_that_are_not_closed(store: Store) -> None:
         saved_run(store, replace(a_run(sequence, lineage=f"lineage-{sequence}"), phase=phase))
 
     assert {run.phase for run in store.active_runs()} == {phase for phase in RunPhase if PHASE_ORDER[phase]}
+
+
+def test_runs_are_listed_newest_first_by_tenant_lineage_and_phase_page_by_page(store: Store) -> None:
+    for number in range(1, 6):
+        run = replace(a_run(number, lineage=f"lineage-{number % 2}"), created_at=NOW + timedelta(microseconds=number))
+        store.save(Change(runs=(replace(run, phase=RunPhase.FAILED, closed_at=NOW, tenant=f"t{number % 3}"),)))
+
+    def found(query: RunQuery) -> list[int]:
+        return [run.spec.sequence for run in store.runs(query)]
+
+    assert found(RunQuery()) == [5, 4, 3, 2, 1]
+    assert found(RunQuery(lineage="lineage-1", limit=2)) == [5, 3]
+    assert found(RunQuery(tenant="t1")) == [4, 1]
+    assert found(RunQuery(phases=frozenset({RunPhase.COMMITTED}))) == []
+    assert found(RunQuery(phases=frozenset({RunPhase.FAILED, RunPhase.PENDING}), limit=1)) == [5]
+    third = store.runs(RunQuery(limit=3))[-1]
+    assert found(RunQuery(after=(third.created_at, third.run_id))) == [2, 1]
 
 
 def test_open_tickets_are_those_that_are_not_closed_oldest_first(store: Store) -> None:
@@ -652,6 +671,9 @@ def _downgrade_to_first(engine: sa.Engine) -> None:
     """Make of a database what the first revision had made: its documents know nothing of canaries either."""
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE canaries")
+        connection.exec_driver_sql("DROP INDEX ix_runs_newest")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN tenant")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN created_at")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")

@@ -27,7 +27,7 @@ from service.rpc.validation import (
     violations_of,
 )
 
-_MAX_KEY_CHARACTERS = 128
+MAX_KEY_CHARACTERS = 128
 _REGIMES = {number: regime for regime, number in REGIMES.items()}
 _TICKET_STATES = {number: state for state, number in TICKET_STATES.items()}
 _SCHEDULES = {number: schedule for schedule, number in SCHEDULES.items()} | {
@@ -99,7 +99,7 @@ def ticket_id(
         InvalidRequestError: the request breaks the contract.
     """
     refuse_if_any(
-        check_text("ticket_id", request.ticket_id, _MAX_KEY_CHARACTERS),
+        check_text("ticket_id", request.ticket_id, MAX_KEY_CHARACTERS),
         check_request_id(request.request_id) if isinstance(request, deletion_service_pb2.CancelTicketRequest) else (),
     )
     return request.ticket_id
@@ -111,7 +111,7 @@ def run_id(value: str) -> str:
     Raises:
         InvalidRequestError: it cannot be a run's id.
     """
-    refuse_if_any(check_text("run_id", value, _MAX_KEY_CHARACTERS))
+    refuse_if_any(check_text("run_id", value, MAX_KEY_CHARACTERS))
     return value
 
 

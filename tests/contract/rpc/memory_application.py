@@ -9,7 +9,8 @@ from typing import Literal
 from service.domain.deadline import due_time
 from service.domain.model import Model
 from service.domain.release import Release
-from service.domain.run import ProgressSnapshot, UnlearningRun
+from service.domain.run import ProgressSnapshot, RunOrder, RunPhase, UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance, can_happen
 from service.errors import (
@@ -18,6 +19,8 @@ from service.errors import (
     LineageExistsError,
     ObjectMissingError,
     RequestIdReusedError,
+    RunNotEscalatableError,
+    RunNotRetryableError,
     StaleVersionError,
     TicketNotCancellableError,
     UnknownLineageError,
@@ -183,6 +186,51 @@ class MemoryApplication:
         run = self.runs.get(run_id)
         if run is None or run.tenant != tenant:
             raise UnknownRunError("no run has this id", run_id=run_id)
+        return run
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        self._enter()
+        found = [
+            run
+            for run in self.runs.values()
+            if query.tenant in {None, run.tenant}
+            and query.lineage in {None, run.lineage}
+            and (not query.phases or run.phase in query.phases)
+            and (query.after is None or (run.created_at, run.run_id) < query.after)
+        ]
+        return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        run = self.get_run(run_id, tenant=tenant)
+        if run.is_active and order not in run.orders:
+            raise RunNotRetryableError("it is at work", run_id=run_id)
+        return self._ordered(run, order, actor, expected_version)
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        run = self.get_run(run_id, tenant=tenant)
+        if run.phase is RunPhase.PUBLISHING:
+            raise RunNotEscalatableError("it is being published", run_id=run_id)
+        return self._ordered(run, order, actor, expected_version)
+
+    def _ordered(self, run: UnlearningRun, order: RunOrder, actor: str, expected_version: int | None) -> UnlearningRun:
+        known = {known.request_id: known for known in run.orders}.get(order.request_id)
+        if known not in {None, order}:
+            raise RequestIdReusedError("used before for another order", run_id=run.run_id)
+        if known is None:
+            if expected_version not in {None, run.version}:
+                raise StaleVersionError("the run changed since it was read", run_id=run.run_id)
+            self.actors.append(actor)
+            run = replace(
+                run,
+                orders=(*run.orders, order),
+                rung_index=run.rung_index if order.rung_index is None else order.rung_index,
+                version=run.version + 1,
+            )
+            self.runs[run.run_id] = run
         return run
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:

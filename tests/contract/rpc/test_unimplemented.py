@@ -24,6 +24,10 @@ SERVED_METHODS = {
     "ListReleases",
     "GetReport",
     "GetRun",
+    "ListRuns",
+    "RetryRun",
+    "EscalateRun",
+    "WatchRun",
 }
 
 
