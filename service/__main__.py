@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, connect, evidence, manifests, models, references, runs, serving, tickets
+from service.cli import bench, connect, evidence, manifests, models, references, releases, runs, serving, tickets
 from service.demo import demo
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.add_typer(evidence.keys, name="keys")
 app.command()(bench.bench)
 app.command()(connect.connect)
 app.command()(connect.connect_study)
+for command in (releases.releases, releases.release, releases.acknowledge, releases.check):
+    models.app.command()(command)
 app.add_typer(models.app, name="model")
 app.add_typer(runs.app, name="run")
 app.add_typer(manifests.app, name="manifest")

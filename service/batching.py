@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from mcu_core.config import Rung, UnlearningConfig, default_ladder, needs_teacher
 from mcu_core.judging.policy import AuditPolicy
 from service.domain.canary import NO_CANARIES, Canary, CanaryBatch, draw_batch
+from service.domain.deployment import newest_served
 from service.domain.entries import run_created, ticket_changed
 from service.domain.ladder import last_rungs
 from service.domain.model import Model
@@ -37,7 +38,8 @@ class Batcher:
     def open_run(self, model: Model, tickets: Sequence[Ticket]) -> UnlearningRun | None:
         """Close a batch and open its run.
 
-        1. Tickets whose samples are all forgotten already are closed with a pointer to that release.
+        1. Tickets whose samples are all forgotten already are closed with a pointer to that release, or wait until it
+           is served where that is asked for.
         2. Tickets join, oldest first, until the batch forgets as much as one run may.
         3. Base model, rows, canaries, configuration, policy, references and seed are frozen; run and tickets are saved
            together, and with them which canaries the run takes.
@@ -87,12 +89,12 @@ class Batcher:
         rows = self._rows(ticket, model)
         if not all(row in forgotten for row in rows):
             return False
-        now = self.clock.now()
-        event = TicketEvent.ALREADY_FORGOTTEN
+        now, number = self.clock.now(), max(forgotten[row] for row in rows)
+        is_served = number <= newest_served(self.store.deployments(model.lineage))
+        in_effect = is_served or not model.requires_acknowledgement
+        event = TicketEvent.ALREADY_FORGOTTEN if in_effect else TicketEvent.PUBLISH
         reason = TicketReason(code="ALREADY_FORGOTTEN", text="Every sample was forgotten by an earlier release.")
-        closed = replace(
-            advance(ticket, event, now, reasons=(reason,)), release_number=max(forgotten[row] for row in rows)
-        )
+        closed = replace(advance(ticket, event, now, reasons=(reason,)), release_number=number)
         entry = ticket_changed(ticket, closed, event, self.actor, now)
         self.store.save(Change(tickets=(closed,), entries=(entry,)))
         return True

@@ -40,6 +40,7 @@ from service.recomputation import recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.release_desk import ReleaseDesk
 from service.rpc.server import RpcServer, build_server
 from service.settings import ObjectStoreKind, Settings
 from service.steering import RunSteering
@@ -127,6 +128,9 @@ def build_service(settings: Settings) -> Service:
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
         receipts=ReceiptOffice(store=store, manifests=manifests, clock=clock, key=key, signer=load_signer(settings)),
         steering=RunSteering(store=store, objects=objects, clock=clock),
+        desk=ReleaseDesk(
+            store=store, objects=objects, clock=clock, rollback_window=timedelta(days=settings.rollback_days)
+        ),
         render=report_page.render,
     )
     return Service(

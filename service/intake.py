@@ -11,11 +11,13 @@ from mcu_core.report import AuditReport
 from service.domain.claim import strongest_claim
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
+from service.domain.deployment import Deployment, DeploymentNotice
 from service.domain.entries import ticket_changed, ticket_submitted
 from service.domain.model import Model
 from service.domain.release import Release, report_key, weights_key
 from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun, attempt_prefix
 from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance
 from service.errors import (
@@ -42,6 +44,7 @@ from service.ports import (
 )
 from service.receipts import ReceiptOffice
 from service.registration import Registry
+from service.release_desk import ReleaseDesk, ReleaseDetails
 from service.steering import RunSteering
 
 CANCELLABLE_STATES = frozenset(
@@ -62,6 +65,7 @@ class Intake:
     registry: Registry
     receipts: ReceiptOffice
     steering: RunSteering
+    desk: ReleaseDesk
     render: Callable[[AuditReport], bytes]
     """Makes a report's HTML."""
 
@@ -188,6 +192,23 @@ class Intake:
     def list_releases(self, lineage: str, *, tenant: str) -> Sequence[Release]:
         """Return a lineage's releases, newest first."""
         return self.store.releases(self.get_model(lineage, tenant=tenant).lineage)
+
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        """Return a release of a lineage; see `ReleaseDesk.details`."""
+        return self.desk.details(self.get_model(lineage, tenant=tenant), number)
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        """Record what a serving system runs; see `ReleaseDesk.acknowledge`."""
+        return self.desk.acknowledge(self.get_model(lineage, tenant=tenant), notice, actor=actor)
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        """Return a lineage, and whether a release of it, or any weights, may serve."""
+        model = self.get_model(lineage, tenant=tenant)
+        return model, self.desk.check(model, number=number, weights_digest=weights_digest)
 
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         """Return a run of this tenant.

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from mcu_core.report import AuditReport
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.ledger import LedgerDraft, LedgerEntry
 from service.domain.manifest import Manifest, ResolvedIds
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import FailureKind, RunPhase, UnlearningRun
 from service.domain.run_query import RunQuery
@@ -45,6 +47,10 @@ class Change:
     """(lineage, its canaries), of inserted models."""
     canaries_taken: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     """(lineage, run id, rows): which canaries a run takes; an earlier run's claim on them ends."""
+    deployments: tuple[Deployment, ...] = ()
+    """Inserted."""
+    purges: tuple[ReleasePurge, ...] = ()
+    """Planned ones are inserted, carried out ones replace a planned one."""
     entries: tuple[LedgerDraft, ...] = ()
 
 
@@ -86,6 +92,8 @@ class StoreTotals:
     """(lineage, samples forgotten so far, canaries among them)."""
     canaries_left: tuple[tuple[str, int], ...] = ()
     """(lineage, canaries that it was trained on and has not forgotten yet), of lineages that were trained on any."""
+    purges_open: tuple[datetime, ...] = ()
+    """When superseded releases were or are to be purged whose weights are still there, earliest first."""
 
 
 class Store(Protocol):
@@ -96,8 +104,9 @@ class Store(Protocol):
 
         Raises:
             StaleVersionError: a record was changed by somebody else since it was read; a lineage has canaries already,
-                or lacks one that a run takes.
-            RequestIdReusedError: an inserted ticket's (tenant, request id) is taken; read it with `ticket_by_request`.
+                or lacks one that a run takes; a purge was planned or carried out by somebody else.
+            RequestIdReusedError: an inserted ticket's (tenant, request id) is taken, read it with `ticket_by_request`;
+                or an inserted deployment's is.
             ActiveRunError: an inserted run's lineage has an active run.
             LineageExistsError: an inserted model's lineage is taken.
             StoreUnavailableError: the database cannot be reached.
@@ -150,6 +159,14 @@ class Store(Protocol):
 
     def forgotten_rows(self, lineage: str) -> dict[int, int]:
         """Return the rows that a lineage has forgotten, each with the number of the release that did it."""
+        ...
+
+    def deployments(self, lineage: str) -> Sequence[Deployment]:
+        """Return what serving systems said that they run of a lineage, oldest first."""
+        ...
+
+    def purges(self, lineage: str) -> Sequence[ReleasePurge]:
+        """Return which of a lineage's releases are to be purged or are, by number."""
         ...
 
     def canaries(self, lineage: str) -> Sequence[Canary]:

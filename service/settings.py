@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     reference_purge_days: Annotated[int, Field(ge=0, le=366)] = 28
     """Days from the release that forgot a sample to the end of the leave-out models that were trained on it. No
     calendar month, the time that Art. 12(3) GDPR gives, is shorter; 0 purges them within the hour."""
+    rollback_days: Annotated[int, Field(ge=0, le=366)] = 7
+    """Days for which the weights of a superseded release are kept, so that a release that turns out to be broken has
+    something to be compared with. They know deleted samples, so a week and not a month; 0 purges them at once."""
     worker_threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of a job; by default as many as cores are idle when it starts."""
     reflection: bool = True

@@ -96,9 +96,15 @@ class Transitions:
         reasons = (TicketReason(code=code, text=text),)
         return self._close(run, failed, TicketEvent.ESCALATE, entries, failure=kind, reasons=reasons)
 
-    def commit(self, run: UnlearningRun) -> UnlearningRun:
-        """Close a run whose candidate is published."""
-        return self._close(run, enter(run, RunPhase.COMMITTED, self.clock.now()), TicketEvent.TAKE_EFFECT)
+    def commit(self, run: UnlearningRun, *, takes_effect: bool) -> UnlearningRun:
+        """Close a run whose candidate is published.
+
+        Args:
+            run: in its last phase.
+            takes_effect: by being published; otherwise its tickets wait for who serves it.
+        """
+        event = TicketEvent.TAKE_EFFECT if takes_effect else None
+        return self._close(run, enter(run, RunPhase.COMMITTED, self.clock.now()), event)
 
     def purge(self, run: UnlearningRun) -> None:
         """Delete what a closed run must not leave behind."""
@@ -129,7 +135,7 @@ class Transitions:
         self,
         run: UnlearningRun,
         closed: UnlearningRun,
-        event: TicketEvent,
+        event: TicketEvent | None,
         entries: Iterable[LedgerDraft] = (),
         *,
         failure: FailureKind | None = None,
@@ -139,7 +145,7 @@ class Transitions:
         now = closed.phase_since
         tickets, drafts = [], [*entries, run_changed(run, closed, self.actor, now)]
         for ticket in self._tickets_of(run):
-            if can_happen(ticket, event):
+            if event is not None and can_happen(ticket, event):
                 moved = advance(ticket, event, now, reasons=tuple(reasons))
                 tickets.append(moved)
                 drafts.append(ticket_changed(ticket, moved, event, self.actor, now))

@@ -276,7 +276,7 @@ class Workflow:
             self.observer.publish_conflict()
             raise ObjectStoreUnavailableError(f"released, but the pointer cannot be moved: {error.message}") from error
         self.references.taint(run.lineage)  # while the run is open, so that a crash cannot keep it from being done
-        return self.transitions.commit(run)
+        return self.transitions.commit(run, takes_effect=not self._model(run.lineage).requires_acknowledgement)
 
     # Small change
 

@@ -36,6 +36,7 @@ from service.recomputation import Recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.release_desk import ReleaseDesk
 from service.steering import RunSteering
 from service.transitions import Transitions
 from service.workflow import Workflow
@@ -52,6 +53,7 @@ WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.z
 ATTEMPT_FAILURES = 3
 CANARIES_PER_RUN = 3
 RETRY_SECONDS = 10.0
+ROLLBACK_WINDOW = timedelta(days=7)
 PURGE_AFTER = timedelta(days=28)
 _ROUNDS = 60
 """More than any story needs."""
@@ -176,6 +178,7 @@ class World:
             registry=registry,
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
             steering=RunSteering(store=store, objects=objects, clock=self.clock),
+            desk=ReleaseDesk(store=store, objects=objects, clock=self.clock, rollback_window=ROLLBACK_WINDOW),
             render=report_page.render,
         )
         workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)

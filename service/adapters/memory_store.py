@@ -8,8 +8,10 @@ from datetime import datetime
 
 from service.adapters.totals import count_verdicts, outcome_of
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.ledger import LedgerEntry, chain
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import RunPhase, UnlearningRun
 from service.domain.run_query import RunQuery
@@ -30,6 +32,8 @@ class MemoryStore:
         self._releases: dict[tuple[str, int], Release] = {}
         self._forgotten: dict[str, dict[int, int]] = {}
         self._canaries: dict[str, dict[int, Canary]] = {}
+        self._deployments: list[Deployment] = []
+        self._purges: dict[tuple[str, int], ReleasePurge] = {}
         self._ledger: list[LedgerEntry] = []
 
     def save(self, change: Change) -> None:
@@ -52,6 +56,8 @@ class MemoryStore:
             for lineage, run_id, rows in change.canaries_taken:
                 kept = self._canaries.get(lineage, {})
                 kept.update({row: replace(kept[row], used_by_run=run_id) for row in rows})
+            self._deployments += change.deployments
+            self._purges |= {(purge.lineage, purge.number): purge for purge in change.purges}
             for draft in change.entries:
                 self._ledger.append(chain(draft, self._ledger[-1] if self._ledger else None))
 
@@ -71,13 +77,24 @@ class MemoryStore:
             if model.version == 0 and stored_model is not None:
                 raise LineageExistsError(f"lineage {model.lineage} is registered already")
             _same_version(model.version, stored_model.version if stored_model else 0, model.lineage)
-        for release in change.releases:
-            if (release.lineage, release.number) in self._releases:
-                raise StaleVersionError(f"release {release.number} of lineage {release.lineage} exists")
         for lineage, _, rows in change.forgotten:
             if not self._forgotten.get(lineage, {}).keys().isdisjoint(rows):
                 raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already")
         self._check_canaries(change)
+        self._check_releases(change)
+
+    def _check_releases(self, change: Change) -> None:
+        for release in change.releases:
+            if (release.lineage, release.number) in self._releases:
+                raise StaleVersionError(f"release {release.number} of lineage {release.lineage} exists")
+        taken = {(known.tenant, known.request_id) for known in self._deployments}
+        if any((new.tenant, new.request_id) in taken for new in change.deployments):
+            raise RequestIdReusedError("the request id was used before")
+        for purge in change.purges:
+            stored_purge = self._purges.get((purge.lineage, purge.number))
+            is_planned = stored_purge is not None and stored_purge.purged_at is None
+            if (stored_purge is not None or purge.purged_at is not None) and not (is_planned and purge.purged_at):
+                raise StaleVersionError(f"the purge of release {purge.number} of lineage {purge.lineage} has changed")
 
     def _check_canaries(self, change: Change) -> None:
         for lineage, canaries in change.canaries:
@@ -153,6 +170,17 @@ class MemoryStore:
         with self._lock:
             return dict(self._forgotten.get(lineage, {}))
 
+    def deployments(self, lineage: str) -> Sequence[Deployment]:
+        """Return what serving systems said that they run of a lineage, oldest first."""
+        with self._lock:
+            found = [known for known in self._deployments if known.lineage == lineage]
+        return sorted(found, key=lambda known: (known.acknowledged_at, known.request_id))
+
+    def purges(self, lineage: str) -> Sequence[ReleasePurge]:
+        """Return which of a lineage's releases are to be purged or are, by number."""
+        with self._lock:
+            return [purge for (name, _), purge in sorted(self._purges.items()) if name == lineage]
+
     def canaries(self, lineage: str) -> Sequence[Canary]:
         """Return a lineage's canaries by row, with the run that took each last."""
         with self._lock:
@@ -175,8 +203,9 @@ class MemoryStore:
                 ]
                 for name, canaries in self._canaries.items()
             }
+            purges_open = tuple(sorted(p.purge_at for p in self._purges.values() if p.purged_at is None))
         canaries_left = tuple(sorted((name, sum(rows)) for name, rows in left.items() if rows))
-        return replace(totals_of(tickets, runs, forgotten), canaries_left=canaries_left)
+        return replace(totals_of(tickets, runs, forgotten), canaries_left=canaries_left, purges_open=purges_open)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

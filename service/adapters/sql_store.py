@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection, Engine
 
 from service.adapters.sql_rows import (
+    DEPLOYMENT_JSON,
     MODEL_JSON,
     RELEASE_JSON,
     RUN_JSON,
@@ -19,20 +20,35 @@ from service.adapters.sql_rows import (
     append,
     entry,
     insert_canaries,
+    insert_deployment,
     insert_forgotten,
     insert_release,
     insert_sample_ids,
     lock_head,
+    read_purges,
     save_model,
+    save_purge,
     save_run,
     save_ticket,
     take_canaries,
 )
 from service.adapters.sql_totals import read_totals
-from service.adapters.tables import CANARIES, FORGOTTEN, LEDGER, MODELS, RELEASES, RUNS, TICKET_SAMPLES, TICKETS
+from service.adapters.tables import (
+    CANARIES,
+    DEPLOYMENTS,
+    FORGOTTEN,
+    LEDGER,
+    MODELS,
+    RELEASES,
+    RUNS,
+    TICKET_SAMPLES,
+    TICKETS,
+)
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.ledger import LedgerEntry, microseconds
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
 from service.domain.run_query import RunQuery
@@ -106,6 +122,10 @@ class SqlStore:
                 insert_canaries(connection, lineage, canaries)
             for lineage, run_id, rows in change.canaries_taken:
                 take_canaries(connection, lineage, run_id, rows)
+            for deployment in change.deployments:
+                insert_deployment(connection, deployment)
+            for purge in change.purges:
+                save_purge(connection, purge)
             append(connection, change.entries, sequence)
 
     def ticket(self, ticket_id: str) -> Ticket | None:
@@ -186,6 +206,17 @@ class SqlStore:
         statement = sa.select(FORGOTTEN.c.row, FORGOTTEN.c.release_number).where(FORGOTTEN.c.lineage == lineage)
         with self._reading() as connection:
             return dict(connection.execute(statement).all())
+
+    def deployments(self, lineage: str) -> Sequence[Deployment]:
+        """Return what serving systems said that they run of a lineage, oldest first."""
+        statement = sa.select(DEPLOYMENTS.c.document).where(DEPLOYMENTS.c.lineage == lineage)
+        order = (DEPLOYMENTS.c.acknowledged_at, DEPLOYMENTS.c.request_id)
+        return self._all(statement.order_by(*order), DEPLOYMENT_JSON)
+
+    def purges(self, lineage: str) -> Sequence[ReleasePurge]:
+        """Return which of a lineage's releases are to be purged or are, by number."""
+        with self._reading() as connection:
+            return read_purges(connection, lineage)
 
     def canaries(self, lineage: str) -> Sequence[Canary]:
         """Return a lineage's canaries by row, with the run that took each last."""

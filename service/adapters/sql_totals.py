@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.adapters.sql_rows import RUN_JSON
-from service.adapters.tables import CANARIES, FORGOTTEN, RUNS, TICKETS
+from service.adapters.tables import CANARIES, FORGOTTEN, PURGES, RUNS, TICKETS
 from service.adapters.totals import count_verdicts
 from service.domain.run import RunPhase, UnlearningRun
 from service.domain.ticket import TicketState
@@ -24,6 +24,7 @@ def read_totals(connection: Connection) -> StoreTotals:
     due = sa.select(TICKETS.c.due_at).where(still_open).order_by(TICKETS.c.due_at)
     succeeded = TICKETS.c.state == TicketState.SUCCEEDED.value
     durations = sa.select(TICKETS.c.closed_at - TICKETS.c.received_at).where(succeeded)
+    open_purges = sa.select(PURGES.c.purge_at).where(PURGES.c.purged_at.is_(None)).order_by(PURGES.c.purge_at)
     return StoreTotals(
         tickets=_counts(connection, TICKETS.c.state),
         submitted=_counts_by_two(connection, TICKETS.c.regime, TICKETS.c.source, sa.true()),
@@ -36,6 +37,7 @@ def read_totals(connection: Connection) -> StoreTotals:
         verdicts=count_verdicts(_runs(connection)),
         forgotten=_counts(connection, FORGOTTEN.c.lineage),
         canaries_left=_canaries_left(connection),
+        purges_open=tuple(_time(at) for at in connection.execute(open_purges).scalars()),
     )
 
 

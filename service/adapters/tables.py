@@ -86,6 +86,25 @@ FORGOTTEN = sa.Table(
     sa.Column("release_number", sa.Integer, nullable=False),
 )
 
+DEPLOYMENTS = sa.Table(
+    "deployments",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("request_id", sa.String(128), primary_key=True),
+    sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("acknowledged_at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+PURGES = sa.Table(
+    "purges",
+    METADATA,
+    sa.Column("lineage", sa.String(63), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("purge_at", sa.BigInteger, nullable=False),
+    sa.Column("purged_at", sa.BigInteger),
+)
+
 CANARIES = sa.Table(
     "canaries",
     METADATA,

@@ -3,8 +3,10 @@
 from datetime import datetime
 
 from mcu_core.report import AttemptSummary
+from service.domain.deployment import Deployment
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.references import ReferencePlan, ReferenceRecord, ReferenceTaint
 from service.domain.release import Release
 from service.domain.run import RunOrder, UnlearningRun
@@ -161,6 +163,57 @@ def released(release: Release, actor: str) -> LedgerDraft:
             "run": release.run_id,
             "forgotten": release.forget_count,
         },
+    )
+
+
+def deployed(deployment: Deployment, tickets: int, actor: str) -> LedgerDraft:
+    """A serving system said which weights it runs."""
+    return LedgerDraft(
+        at=deployment.acknowledged_at,
+        actor=actor,
+        kind=LedgerKind.DEPLOYED,
+        subject=deployment.lineage,
+        payload={
+            "deployment": deployment.name,
+            "release": deployment.release_number,
+            "weights": deployment.weights_digest,
+            "since": deployment.deployed_at.isoformat(),
+            "request": deployment.request_id,
+            "tickets": tickets,
+        },
+    )
+
+
+def pointer_restored(release: Release, found: int, resurrected: int, actor: str, now: datetime) -> LedgerDraft:
+    """Readers had been pointed to another release than the current one."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.POINTER_RESTORED,
+        subject=release.lineage,
+        payload={"release": release.number, "found": found or None, "resurrected": resurrected},
+    )
+
+
+def purge_scheduled(purge: ReleasePurge, actor: str, now: datetime) -> LedgerDraft:
+    """A release was superseded, and the time set at which its weights go."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.PURGE_SCHEDULED,
+        subject=purge.lineage,
+        payload={"release": purge.number, "purge_at": purge.purge_at.isoformat()},
+    )
+
+
+def purged(release: Release, actor: str, now: datetime) -> LedgerDraft:
+    """The weights of a superseded release are gone, all versions of them."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.PURGED,
+        subject=release.lineage,
+        payload={"release": release.number, "weights": release.weights_digest},
     )
 
 

@@ -51,6 +51,7 @@ TRANSITIONS: dict[tuple[TicketState, TicketEvent], TicketState] = {
     (TicketState.SCHEDULED, TicketEvent.START): TicketState.PROCESSING,
     (TicketState.SCHEDULED, TicketEvent.HOLD): TicketState.ON_HOLD,
     (TicketState.SCHEDULED, TicketEvent.CANCEL): TicketState.CANCELLED,
+    (TicketState.SCHEDULED, TicketEvent.PUBLISH): TicketState.PUBLISHED,
     (TicketState.SCHEDULED, TicketEvent.ALREADY_FORGOTTEN): TicketState.SUCCEEDED,
     (TicketState.SCHEDULED, TicketEvent.ESCALATE): TicketState.NEEDS_ATTENTION,
     (TicketState.PROCESSING, TicketEvent.PUBLISH): TicketState.PUBLISHED,

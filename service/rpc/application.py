@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from service.domain.deployment import Deployment, DeploymentNotice
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun
 from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
 from service.ports import TicketQuery
+from service.release_desk import ReleaseDetails
 
 
 class Application(Protocol):
@@ -55,6 +58,22 @@ class Application(Protocol):
 
     def list_releases(self, lineage: str, *, tenant: str) -> Sequence[Release]:
         """Return a lineage's releases, newest first."""
+        ...
+
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        """Return a release of a lineage; 0 is the current one."""
+        ...
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        """Record what a serving system runs; the same notice again has no second effect."""
+        ...
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        """Return a lineage, and whether a release of it, or any weights, may serve."""
         ...
 
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:

@@ -48,6 +48,9 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.EmptyForgetSetError: (grpc.StatusCode.INVALID_ARGUMENT, "EMPTY_FORGET_SET"),
         errors.ForgetSetTooLargeError: (grpc.StatusCode.FAILED_PRECONDITION, "FORGET_SET_TOO_LARGE"),
         errors.TicketNotCancellableError: (grpc.StatusCode.FAILED_PRECONDITION, "TICKET_NOT_CANCELLABLE"),
+        errors.UnknownReleaseError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_RELEASE"),
+        errors.UnknownWeightsError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_WEIGHTS"),
+        errors.ResurrectsForgottenSamplesError: (grpc.StatusCode.FAILED_PRECONDITION, "RESURRECTS_FORGOTTEN_SAMPLES"),
         errors.RunNotRetryableError: (grpc.StatusCode.FAILED_PRECONDITION, "RUN_NOT_RETRYABLE"),
         errors.RunNotEscalatableError: (grpc.StatusCode.FAILED_PRECONDITION, "RUN_NOT_ESCALATABLE"),
         errors.ManifestError: (grpc.StatusCode.FAILED_PRECONDITION, "MANIFEST_UNUSABLE"),
@@ -79,6 +82,8 @@ _RESOURCES: Mapping[type[errors.ServiceError], tuple[str, str]] = MappingProxyTy
     {
         errors.UnknownLineageError: ("unlearning.v1.Model", "lineage"),
         errors.LineageExistsError: ("unlearning.v1.Model", "lineage"),
+        errors.UnknownReleaseError: ("unlearning.v1.Release", "release"),
+        errors.UnknownWeightsError: ("unlearning.v1.Release", "weights"),
         errors.UnknownTicketError: ("unlearning.v1.Ticket", "ticket_id"),
         errors.RequestIdReusedError: ("unlearning.v1.Ticket", "ticket_id"),
         errors.UnknownRunError: ("unlearning.v1.Run", "run_id"),

@@ -23,6 +23,7 @@ from service.adapters.tables import METADATA
 from service.domain.canary import Canary
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
 from service.domain.run_query import RunQuery
 from service.domain.ticket import TERMINAL_STATES, TRANSITIONS, Ticket, TicketState, advance
@@ -36,7 +37,7 @@ from service.errors import (
     StoreUnavailableError,
 )
 from service.ports import Change, Store, StoreTotals, TicketQuery
-from tests.records import LINEAGE, NOW, TENANT, a_draft, a_model, a_release, a_run, a_ticket, an_attempt
+from tests.records import LINEAGE, NOW, TENANT, a_deployment, a_draft, a_model, a_release, a_run, a_ticket, an_attempt
 
 WRITERS = 8
 OPENERS: dict[str, Callable[[Path], Store]] = {
@@ -95,6 +96,8 @@ def observable(store: Store) -> dict[str, object]:
         "releases": {lineage: list(store.releases(lineage)) for lineage in lineages},
         "forgotten": {lineage: store.forgotten_rows(lineage) for lineage in lineages},
         "canaries": {lineage: list(store.canaries(lineage)) for lineage in lineages},
+        "deployments": {lineage: list(store.deployments(lineage)) for lineage in lineages},
+        "purges": {lineage: list(store.purges(lineage)) for lineage in lineages},
         "ledger": ledger,
         "totals": store.totals(),
     }
@@ -208,6 +211,30 @@ def test_the_totals_tell_which_canaries_are_not_forgotten_yet(store: Store) -> N
     assert store.totals().canaries_left == ((LINEAGE, 0), ("unused", 3)), "none is left, and that is told"
 
 
+def test_deployments_are_kept_in_the_order_in_which_they_were_acknowledged(store: Store) -> None:
+    later = replace(a_deployment("a"), acknowledged_at=NOW + timedelta(microseconds=1))
+    other, of_another = a_deployment("b"), replace(a_deployment("a", lineage="other"), tenant="other")
+    store.save(Change(deployments=(later, of_another)))
+    store.save(Change(deployments=(other,)))
+
+    assert list(store.deployments(LINEAGE)) == [other, later]
+    assert list(store.deployments("other")) == [of_another]
+
+
+def test_a_purge_is_planned_once_and_carried_out_once(store: Store) -> None:
+    second = replace(PLANNED, number=2, purge_at=NOW - timedelta(days=1))
+    store.save(Change(purges=(second, PLANNED)))
+    assert list(store.purges(LINEAGE)) == [PLANNED, second]
+    assert store.totals().purges_open == (second.purge_at, PLANNED.purge_at)
+
+    store.save(Change(purges=(PURGED,)))
+    assert list(store.purges(LINEAGE)) == [PURGED, second]
+    assert store.totals().purges_open == (second.purge_at,)
+    for again in (PLANNED, PURGED):
+        with _unchanged(store), pytest.raises(StaleVersionError):
+            store.save(Change(purges=(again,)))
+
+
 # All or nothing
 
 
@@ -224,6 +251,8 @@ CANARIES = (
     Canary(row=2**40, is_included=True),
     Canary(row=5, is_included=True),
 )
+PLANNED = ReleasePurge(lineage=LINEAGE, number=1, purge_at=NOW)
+PURGED = replace(PLANNED, purged_at=NOW + timedelta(days=1))
 WHOLE = Change(
     tickets=(a_ticket(2),),
     sample_ids=(("tkt-0002", ("a", "b")),),
@@ -233,6 +262,8 @@ WHOLE = Change(
     forgotten=(("other", 1, (1, 2)),),
     canaries=(("other", CANARIES),),
     canaries_taken=(("other", "run-1", (3, 8)),),
+    deployments=(a_deployment("deploy-2", lineage="other"),),
+    purges=(ReleasePurge(lineage="other", number=1, purge_at=NOW),),
     entries=(a_draft(1), a_draft(2)),
 )
 FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
@@ -248,6 +279,9 @@ FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
     "canaries": (replace(WHOLE, canaries=(("other", CANARIES), (LINEAGE, CANARIES[2:]))), StaleVersionError),
     "canary that never was": (replace(WHOLE, canaries_taken=((LINEAGE, "run-1", (5, 8)),)), StaleVersionError),
     "canary of another lineage": (replace(WHOLE, canaries_taken=(("other", "run-1", (3, 9)),)), StaleVersionError),
+    "deployment": (replace(WHOLE, deployments=(a_deployment("deploy-1", lineage="other"),)), RequestIdReusedError),
+    "purge planned twice": (replace(WHOLE, purges=(*WHOLE.purges, PLANNED)), StaleVersionError),
+    "purge that was not planned": (replace(WHOLE, purges=(replace(PURGED, number=7),)), StaleVersionError),
     "forgotten": (replace(WHOLE, forgotten=(("other", 1, (3,)), (LINEAGE, 2, (4, 5)))), StaleVersionError),
 }
 
@@ -262,6 +296,8 @@ def test_a_change_of_which_one_part_fails_leaves_nothing(
             runs=(a_run(1),),
             models=(a_model(),),
             releases=(a_release(1),),
+            deployments=(a_deployment("deploy-1"),),
+            purges=(PLANNED,),
             forgotten=((LINEAGE, 1, (5, 6)),),
             canaries=((LINEAGE, CANARIES[3:]),),
             entries=(a_draft(9),),
@@ -546,7 +582,21 @@ def test_totals_count_what_is_there(store: Store) -> None:
 
 @st.composite
 def steps(draw: st.DrawFn) -> list[tuple[str, int, int]]:
-    kinds = ["submit", "move", "stale", "open", "phase", "register", "release", "forget", "plant", "take", "note"]
+    kinds = [
+        "submit",
+        "move",
+        "stale",
+        "open",
+        "phase",
+        "register",
+        "release",
+        "forget",
+        "plant",
+        "take",
+        "purge",
+        "deploy",
+        "note",
+    ]
     return draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 4), st.integers(0, 4)), max_size=40))
 
 
@@ -586,6 +636,11 @@ def change_of(store: Store, step: tuple[str, int, int], serial: int) -> Change:
             return Change(canaries=((lineage, planted),), entries=note)
         case "take" if model is not None:
             return Change(canaries_taken=((lineage, f"run-{serial}", (two, two + 1)),), entries=note)
+        case "purge":
+            purge = ReleasePurge(lineage=lineage, number=two, purge_at=NOW)
+            return Change(purges=(replace(purge, purged_at=NOW if serial % 2 else None),), entries=note)
+        case "deploy":
+            return Change(deployments=(a_deployment(f"deploy-{two}", lineage=lineage),), entries=note)
         case _:
             return Change(entries=note)
 
@@ -652,7 +707,7 @@ def test_migrating_again_changes_nothing(sql_store: SqlStore) -> None:
 def test_a_database_of_the_first_revision_keeps_its_open_tickets_and_gets_canaries(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     current = connect_store(url)
-    current.save(replace(WHOLE, canaries=(), canaries_taken=()))
+    current.save(replace(WHOLE, canaries=(), canaries_taken=(), deployments=(), purges=()))
     expected = observable(current)
     _downgrade_to_first(current._engine)
     current.close()
@@ -671,6 +726,8 @@ def _downgrade_to_first(engine: sa.Engine) -> None:
     """Make of a database what the first revision had made: its documents know nothing of canaries either."""
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE canaries")
+        connection.exec_driver_sql("DROP TABLE deployments")
+        connection.exec_driver_sql("DROP TABLE purges")
         connection.exec_driver_sql("DROP INDEX ix_runs_newest")
         connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN tenant")
         connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN created_at")

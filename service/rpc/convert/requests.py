@@ -182,6 +182,7 @@ def registration(request: model_service_pb2.RegisterModelRequest) -> Registratio
         recipe=recipe,
         baseline_train_accuracy=baseline,
         canaries=canaries,
+        requires_acknowledgement=request.require_acknowledgement,
     )
 
 

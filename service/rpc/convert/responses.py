@@ -53,8 +53,8 @@ def ticket(record: Ticket, now: datetime) -> ticket_pb2.Ticket:
         sample_count=record.sample_count,
         ids_commitment=record.ids_commitment,
         regime=REGIMES[record.regime],
-        receive_time=_timestamp(record.received_at),
-        due_time=_timestamp(record.due_at),
+        receive_time=timestamp(record.received_at),
+        due_time=timestamp(record.due_at),
         close_time=_optional_timestamp(record.closed_at),
         state=TICKET_STATES[record.state],
         sla_state=SLA_STATES[sla_state(record.received_at, record.due_at, record.closed_at, now)],
@@ -75,7 +75,7 @@ def preview(record: TicketPreview) -> ticket_pb2.TicketPreview:
     return ticket_pb2.TicketPreview(
         sample_count=record.sample_count,
         already_forgotten_count=record.already_forgotten,
-        due_time=_timestamp(record.due_at),
+        due_time=timestamp(record.due_at),
         claim=record.claim,
     )
 
@@ -110,11 +110,12 @@ def model(record: Model) -> model_pb2.Model:
         weights_sha256=record.weights_digest,
         recipe=None if record.recipe is None else _recipe(record.recipe),
         baseline_train_accuracy=record.baseline_train_accuracy,
-        register_time=_timestamp(record.registered_at),
+        register_time=timestamp(record.registered_at),
         current_release_number=record.current_release,
         run_count=record.runs_started,
         etag=_etag("model", record.lineage, record.version),
         canary_commitment=record.canary_commitment or "",
+        require_acknowledgement=record.requires_acknowledgement,
     )
 
 
@@ -125,7 +126,7 @@ def release_page(
     left = [record for record in found if after is None or record.number < after]
     page = left[:size]
     return model_service_pb2.ListReleasesResponse(
-        releases=[_release(record, locate(record)) for record in page],
+        releases=[release(record, locate(record)) for record in page],
         next_page_token=release_token(page[-1], tenant) if len(left) > len(page) else "",
     )
 
@@ -148,7 +149,7 @@ def run(record: UnlearningRun) -> run_pb2.Run:
         lineage=record.lineage,
         sequence=record.spec.sequence,
         phase=RUN_PHASES[record.phase],
-        phase_start_time=_timestamp(record.phase_since),
+        phase_start_time=timestamp(record.phase_since),
         ladder=[RUNG_KINDS[rung.kind] for rung in record.spec.config.ladder],
         rung_index=record.rung_index,
         attempt=record.epoch,
@@ -163,7 +164,7 @@ def run(record: UnlearningRun) -> run_pb2.Run:
         spec_sha256=record.spec.digest,
         candidate_sha256=record.candidate_digest or "",
         report_sha256=record.report_digest or "",
-        create_time=_timestamp(record.created_at),
+        create_time=timestamp(record.created_at),
         close_time=_optional_timestamp(record.closed_at),
         retry_time=_optional_timestamp(record.retry_at),
         failure_count=record.failures,
@@ -209,7 +210,8 @@ def progress(record: UnlearningRun, snapshot: ProgressSnapshot | None) -> run_pb
     return message
 
 
-def _release(record: Release, location: str) -> model_pb2.Release:
+def release(record: Release, location: str) -> model_pb2.Release:
+    """Return a release."""
     return model_pb2.Release(
         lineage=record.lineage,
         release_number=record.number,
@@ -218,7 +220,7 @@ def _release(record: Release, location: str) -> model_pb2.Release:
         run_id=record.run_id or "",
         ticket_ids=record.ticket_ids,
         forget_count=record.forget_count,
-        publish_time=_timestamp(record.created_at),
+        publish_time=timestamp(record.created_at),
         location=location,
     )
 
@@ -251,14 +253,15 @@ def _etag(kind: str, key: str, version: int) -> str:
     return hashlib.sha256(f"{kind}/{key}/{version}".encode()).hexdigest()[:16]
 
 
-def _timestamp(at: datetime) -> Timestamp:
+def timestamp(at: datetime) -> Timestamp:
+    """Return a time."""
     message = Timestamp()
     message.FromDatetime(at)
     return message
 
 
 def _optional_timestamp(at: datetime | None) -> Timestamp | None:
-    return None if at is None else _timestamp(at)
+    return None if at is None else timestamp(at)
 
 
 def _duration(seconds: float) -> Duration:

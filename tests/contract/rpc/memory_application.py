@@ -4,13 +4,16 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal
 
 from service.domain.deadline import due_time
+from service.domain.deployment import Deployment, DeploymentNotice
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, RunOrder, RunPhase, UnlearningRun
 from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer, may_serve, unknown_weights
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance, can_happen
 from service.errors import (
@@ -19,17 +22,21 @@ from service.errors import (
     LineageExistsError,
     ObjectMissingError,
     RequestIdReusedError,
+    ResurrectsForgottenSamplesError,
     RunNotEscalatableError,
     RunNotRetryableError,
     StaleVersionError,
     TicketNotCancellableError,
     UnknownLineageError,
+    UnknownReleaseError,
     UnknownReportError,
     UnknownRunError,
     UnknownSampleIdsError,
     UnknownTicketError,
+    UnknownWeightsError,
 )
 from service.ports import Clock, TicketQuery
+from service.release_desk import ReleaseDetails
 from tests.contract.rpc.records import a_release
 
 
@@ -162,6 +169,7 @@ class MemoryApplication:
             manifest=replace(template.manifest, digest=registration.manifest_digest),
             recipe=registration.recipe,
             baseline_train_accuracy=registration.baseline_train_accuracy,
+            requires_acknowledgement=registration.requires_acknowledgement,
             canary_commitment=None if registration.canaries is None else registration.canaries.commitment,
         )
         existing = self.models.get(registration.lineage)
@@ -180,6 +188,54 @@ class MemoryApplication:
         self._enter()
         self._model(lineage, tenant)
         return sorted(self.releases[lineage], key=lambda release: release.number, reverse=True)
+
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        model = self.get_model(lineage, tenant=tenant)
+        wanted = number or model.current_release
+        found = next((release for release in self.releases[lineage] if release.number == wanted), None)
+        if found is None:
+            raise UnknownReleaseError("no such release", lineage=lineage, release=str(wanted))
+        is_current = wanted == model.current_release
+        purge_at = None if is_current else found.created_at + timedelta(days=7)
+        return ReleaseDetails(release=found, attestation=b"signed", is_current=is_current, purge_at=purge_at)
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        model = self.get_model(lineage, tenant=tenant)
+        release = next((each for each in self.releases[lineage] if each.weights_digest == notice.weights_digest), None)
+        if release is None:
+            raise UnknownWeightsError("no such release", lineage=lineage, weights=notice.weights_digest)
+        if release.number != model.current_release:
+            raise ResurrectsForgottenSamplesError("that knows what was forgotten", lineage=lineage)
+        self.actors.append(actor)
+        closed = [
+            self.change(ticket, TicketEvent.TAKE_EFFECT)
+            for ticket in list(self.tickets.values())
+            if ticket.lineage == lineage and ticket.state is TicketState.PUBLISHED
+        ]
+        deployment = Deployment(
+            tenant=tenant,
+            request_id=notice.request_id,
+            lineage=lineage,
+            name=notice.name,
+            weights_digest=notice.weights_digest,
+            release_number=release.number,
+            deployed_at=notice.deployed_at,
+            acknowledged_at=self.clock.now(),
+            closed_ticket_ids=tuple(ticket.ticket_id for ticket in closed),
+        )
+        return release, deployment
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        model = self.get_model(lineage, tenant=tenant)
+        for release in self.releases[lineage]:
+            if number == release.number or weights_digest == release.weights_digest:
+                forgotten = range(release.number + 1, model.current_release + 1)
+                return model, may_serve(release, forgotten, (), current=model.current_release)
+        return model, unknown_weights(model.current_release)
 
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         self._enter()

@@ -1,4 +1,4 @@
-"""Runs can be listed: whose they are and when they were formed stands beside the document."""
+"""Runs can be listed; what is served, and which superseded releases are to be purged, is kept."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,8 @@ _KEPT = ("run_id", "lineage", "phase", "is_active", "closed_at", "version", "doc
 
 
 def upgrade() -> None:
-    """Make the table anew and move every run over: SQLite cannot add a column that is never null."""
+    """Make the table of runs anew and move every run over: SQLite cannot add a column that is never null."""
+    _create_release_tables()
     op.drop_index("uq_runs_active_lineage", table_name="runs")
     op.rename_table("runs", "runs_before_0005")
     runs = _create_runs()
@@ -30,6 +31,24 @@ def upgrade() -> None:
     if rows:
         connection.execute(sa.insert(runs), rows)
     op.drop_table("runs_before_0005")
+
+
+def _create_release_tables() -> None:
+    op.create_table(
+        "deployments",
+        sa.Column("tenant", sa.String(64), primary_key=True),
+        sa.Column("request_id", sa.String(128), primary_key=True),
+        sa.Column("lineage", sa.String(63), nullable=False),
+        sa.Column("acknowledged_at", sa.BigInteger, nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "purges",
+        sa.Column("lineage", sa.String(63), primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("purge_at", sa.BigInteger, nullable=False),
+        sa.Column("purged_at", sa.BigInteger),
+    )
 
 
 def _create_runs() -> sa.Table:
