@@ -41,6 +41,7 @@ from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
 from service.release_desk import ReleaseDesk
+from service.release_keeping import ReleaseKeeper
 from service.rpc.server import RpcServer, build_server
 from service.settings import ObjectStoreKind, Settings
 from service.steering import RunSteering
@@ -257,6 +258,13 @@ def build_workflow(
             actor=CONTROLLER,
         ),
         references=references,
+        keeper=ReleaseKeeper(
+            store=store,
+            objects=objects,
+            clock=clock,
+            rollback_window=timedelta(days=settings.rollback_days),
+            actor=CONTROLLER,
+        ),
         observer=metrics,
         encode_resolution=resolution_file.encode,
         actor=CONTROLLER,

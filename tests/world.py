@@ -37,6 +37,7 @@ from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
 from service.release_desk import ReleaseDesk
+from service.release_keeping import ReleaseKeeper
 from service.steering import RunSteering
 from service.transitions import Transitions
 from service.workflow import Workflow
@@ -163,6 +164,7 @@ class World:
         runner: JobRunner | None = None,
         pixels: DecodedPixels | None = None,
         max_forget_fraction: float = 0.5,
+        rollback_window: timedelta = ROLLBACK_WINDOW,
     ) -> Process:
         """Start the service, on the given ports where they are given."""
         store, objects, runner = store or self.store, objects or self.objects, runner or self.runner
@@ -178,15 +180,28 @@ class World:
             registry=registry,
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
             steering=RunSteering(store=store, objects=objects, clock=self.clock),
-            desk=ReleaseDesk(store=store, objects=objects, clock=self.clock, rollback_window=ROLLBACK_WINDOW),
+            desk=ReleaseDesk(store=store, objects=objects, clock=self.clock, rollback_window=rollback_window),
             render=report_page.render,
         )
-        workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)
+        keeper = ReleaseKeeper(
+            store=store,
+            objects=objects,
+            clock=self.clock,
+            rollback_window=rollback_window,
+            actor="controller",
+        )
+        workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction, keeper)
         reconciler = Reconciler(workflow=workflow, interval_seconds=0.01)
         return Process(intake=intake, registry=registry, workflow=workflow, reconciler=reconciler)
 
     def _workflow(
-        self, store: Store, objects: ObjectStore, runner: JobRunner, pixels: DecodedPixels, max_forget_fraction: float
+        self,
+        store: Store,
+        objects: ObjectStore,
+        runner: JobRunner,
+        pixels: DecodedPixels,
+        max_forget_fraction: float,
+        keeper: ReleaseKeeper,
     ) -> Workflow:
         def resolution(run: UnlearningRun) -> Resolution:
             return resolution_file.decode(objects.read(resolution_key(run.run_id)))
@@ -242,6 +257,7 @@ class World:
                 actor="controller",
             ),
             references=references,
+            keeper=keeper,
             observer=self.observed,
             encode_resolution=resolution_file.encode,
             actor="controller",

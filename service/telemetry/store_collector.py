@@ -61,6 +61,7 @@ class StoreCollector(Collector):
         yield from _deadlines(totals, now)
         yield from _ticket_times(totals, now)
         yield from _run_metrics(totals)
+        yield from _release_metrics(totals, now)
 
 
 def _ticket_counts(totals: StoreTotals) -> Iterator[Metric]:
@@ -130,6 +131,14 @@ def _run_metrics(totals: StoreTotals) -> Iterator[Metric]:
         "Canaries that a lineage was trained on and has not forgotten yet; absent where none were planted.",
         ("lineage",),
         left.items(),
+    )
+
+
+def _release_metrics(totals: StoreTotals, now: datetime) -> Iterator[Metric]:
+    yield _gauge(
+        "unlearn_purge_overdue",
+        "Superseded releases whose weights should be gone, since they know deleted samples, and are not.",
+        sum(at < now for at in totals.purges_open),
     )
 
 

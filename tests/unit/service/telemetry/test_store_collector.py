@@ -41,6 +41,7 @@ BUSY = StoreTotals(
     verdicts=(("ACCEPT_POWERED", "EQUIVALENT_WITHIN", 1),),
     forgotten=(("digits", 42),),
     canaries_left=(("digits", 0), ("faces", 36)),
+    purges_open=(NOW - timedelta(days=1), NOW - timedelta(seconds=1), NOW + timedelta(days=1)),
 )
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -93,6 +94,7 @@ def test_counts_are_those_of_the_store() -> None:
     assert _get(values, "unlearn_forget_set_samples", lineage="digits") == 42.0
     assert _get(values, "unlearn_canaries_left", lineage="digits") == 0.0, "it was planted, and is used up"
     assert _get(values, "unlearn_canaries_left", lineage="faces") == 36.0
+    assert _get(values, "unlearn_purge_overdue") == 2.0, "the third is kept until tomorrow"
     assert _get(values, "unlearn_run_last_success_timestamp_seconds", lineage="digits") == NOW.timestamp()
 
 
