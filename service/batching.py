@@ -1,12 +1,14 @@
 """Batching: tickets of one lineage become one run, everything that decides its result frozen into its specification."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mcu_core.config import Rung, UnlearningConfig, default_ladder, needs_teacher
+from mcu_core.config import RetrainRung, Rung, UnlearningConfig, default_ladder, needs_teacher
 from mcu_core.judging.policy import AuditPolicy
 from service.domain.canary import NO_CANARIES, Canary, CanaryBatch, draw_batch
 from service.domain.deployment import newest_served
+from service.domain.drift import DriftBudget, drift_of
 from service.domain.entries import run_created, ticket_changed
 from service.domain.ladder import last_rungs
 from service.domain.model import Model
@@ -33,6 +35,7 @@ class Batcher:
     """Of the tickets' samples alone: canaries come on top."""
     canaries_per_run: int
     """Most canaries of either kind, trained on and not."""
+    drift_budget: DriftBudget
     actor: str
 
     def open_run(self, model: Model, tickets: Sequence[Ticket]) -> UnlearningRun | None:
@@ -64,7 +67,7 @@ class Batcher:
             return None
         # 3. Freeze
         canaries = self._canaries(model, rows, forgotten)
-        run = self._frozen(model, batch, resolution_of(model, rows, forgotten, canaries))
+        run = self._frozen(model, batch, resolution_of(model, rows, forgotten, canaries), self._drift(model, forgotten))
         now = run.created_at
         entries = [run_created(run, self.actor)]
         started = []
@@ -136,10 +139,24 @@ class Batcher:
             mislabelled=model.canaries_mislabelled,
         )
 
-    def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution) -> UnlearningRun:
+    def _drift(self, model: Model, forgotten: dict[int, int]) -> str:
+        """Return why the next run of a lineage must retrain; empty where it need not."""
+        releases = self.store.releases(model.lineage)
+        drift = drift_of(releases, Counter(forgotten.values()), model.manifest.train_rows)
+        if self.drift_budget.used(drift) < 1.0:
+            return ""
+        if model.recipe is None:
+            return (
+                f"the drift budget is used up, and no recipe is registered: {drift.runs} runs have forgotten "
+                f"{drift.samples} samples since the registration"
+            )
+        since = f"{drift.runs} runs have forgotten {drift.samples} samples since the last full training"
+        return f"the drift budget is used up, so it retrains: {since}"
+
+    def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution, drifted: str) -> UnlearningRun:
         now = self.clock.now()
         base = current_release(self.store.releases(model.lineage), model)
-        config = UnlearningConfig(ladder=_ladder(model, batch))
+        config = UnlearningConfig(ladder=_ladder(model, batch, must_retrain=bool(drifted)))
         asks = any(needs_teacher(rung) for rung in config.ladder)
         teacher = self.references.choose(ReferencePurpose.TEACH, model) if asks else None
         auditor = self.references.choose(ReferencePurpose.AUDIT, model, teacher=teacher)
@@ -169,6 +186,7 @@ class Batcher:
             phase=RunPhase.PENDING,
             created_at=now,
             phase_since=now,
+            reason=drifted,
         )
 
     def escalate(self, tickets: Sequence[Ticket], code: str, text: str) -> None:
@@ -180,10 +198,13 @@ class Batcher:
         self.store.save(Change(tickets=tuple(new for _, new in moved), entries=entries))
 
 
-def _ladder(model: Model, batch: Sequence[Ticket]) -> tuple[Rung, ...]:
-    """Return the ladder of a run: where an operator has moved one of its tickets up, no more than what is left."""
+def _ladder(model: Model, batch: Sequence[Ticket], *, must_retrain: bool) -> tuple[Rung, ...]:
+    """Return the ladder of a run: no more than what is left of it where it must retrain or an operator has moved up."""
+    ladder = default_ladder(model.recipe)
     limits = [ticket.rungs_left for ticket in batch if ticket.rungs_left is not None]
-    return last_rungs(default_ladder(model.recipe), min(limits, default=None))
+    if must_retrain and model.recipe is not None:
+        limits.append(sum(isinstance(rung, RetrainRung) for rung in ladder))
+    return last_rungs(ladder, min(limits, default=None))
 
 
 def draw_canaries(

@@ -26,6 +26,7 @@ from service.data_directory import (
     load_signer,
 )
 from service.domain.commitment import CommitmentKey
+from service.domain.drift import DriftBudget
 from service.domain.resolution import Resolution
 from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError
@@ -116,7 +117,7 @@ def build_service(settings: Settings) -> Service:
     manifests = DuckDBManifestSource(objects, settings.caches / "manifests")
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    registry.register(StoreCollector(store, clock))
+    registry.register(StoreCollector(store, clock, drift_budget(settings)))
     workflow = build_workflow(
         settings, store=store, objects=objects, manifests=manifests, clock=clock, key=key, metrics=metrics
     )
@@ -225,6 +226,7 @@ def build_workflow(
             references=references,
             max_forget_fraction=settings.max_forget_fraction,
             canaries_per_run=settings.canaries_per_run,
+            drift_budget=drift_budget(settings),
             actor=CONTROLLER,
         ),
         planner=Planner(
@@ -269,6 +271,11 @@ def build_workflow(
         encode_resolution=resolution_file.encode,
         actor=CONTROLLER,
     )
+
+
+def drift_budget(settings: Settings) -> DriftBudget:
+    """Return how much may happen to a lineage before it must be trained in full again."""
+    return DriftBudget(runs=settings.drift_runs, forget_share=settings.drift_forget_share)
 
 
 def build_runner(settings: Settings) -> LocalJobRunner:

@@ -10,6 +10,7 @@ from typing import Protocol
 from mcu_core.report import AuditReport
 from service.domain.canary import Canary
 from service.domain.deployment import Deployment
+from service.domain.drift import Drift
 from service.domain.ledger import LedgerDraft, LedgerEntry
 from service.domain.manifest import Manifest, ResolvedIds
 from service.domain.model import Model
@@ -92,6 +93,8 @@ class StoreTotals:
     """(lineage, samples forgotten so far, canaries among them)."""
     canaries_left: tuple[tuple[str, int], ...] = ()
     """(lineage, canaries that it was trained on and has not forgotten yet), of lineages that were trained on any."""
+    drift: tuple[tuple[str, Drift], ...] = ()
+    """(lineage, how far it is from its last full training)."""
     purges_open: tuple[datetime, ...] = ()
     """When superseded releases were or are to be purged whose weights are still there, earliest first."""
 

@@ -19,6 +19,7 @@ from service.adapters.weights_header import check_weights
 from service.batching import Batcher
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import Regime
+from service.domain.drift import DriftBudget
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.release import Release, pointer_key
@@ -54,6 +55,7 @@ WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.z
 ATTEMPT_FAILURES = 3
 CANARIES_PER_RUN = 3
 RETRY_SECONDS = 10.0
+UNLIMITED_DRIFT = DriftBudget(runs=1000, forget_share=1.0)
 ROLLBACK_WINDOW = timedelta(days=7)
 PURGE_AFTER = timedelta(days=28)
 _ROUNDS = 60
@@ -131,9 +133,11 @@ class World:
         objects: ObjectStore | None = None,
         manifests: ManifestSource | None = None,
         recompute: Recompute = told_evidence,
+        drift_budget: DriftBudget = UNLIMITED_DRIFT,
     ) -> None:
         """Begin with nothing but weights and a manifest; job number n does what attempt n says, the last ones too."""
         self.recompute = recompute
+        self.drift_budget = drift_budget
         self.store = MemoryStore() if store is None else store
         self.objects = MemoryObjectStore() if objects is None else objects
         self.manifests = MemoryManifestSource(APPENDED_ROWS) if manifests is None else manifests
@@ -224,6 +228,7 @@ class World:
                 references=references,
                 max_forget_fraction=max_forget_fraction,
                 canaries_per_run=CANARIES_PER_RUN,
+                drift_budget=self.drift_budget,
                 actor="controller",
             ),
             planner=Planner(

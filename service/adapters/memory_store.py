@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from service.adapters.totals import count_verdicts, outcome_of
+from service.adapters.totals import count_verdicts, drifts, outcome_of
 from service.domain.canary import Canary
 from service.domain.deployment import Deployment
 from service.domain.ledger import LedgerEntry, chain
@@ -203,9 +203,12 @@ class MemoryStore:
                 ]
                 for name, canaries in self._canaries.items()
             }
+            per_release = {name: Counter(rows.values()) for name, rows in self._forgotten.items()}
+            drift = drifts(self._models.values(), self._releases.values(), per_release)
             purges_open = tuple(sorted(p.purge_at for p in self._purges.values() if p.purged_at is None))
         canaries_left = tuple(sorted((name, sum(rows)) for name, rows in left.items() if rows))
-        return replace(totals_of(tickets, runs, forgotten), canaries_left=canaries_left, purges_open=purges_open)
+        counted = totals_of(tickets, runs, forgotten)
+        return replace(counted, canaries_left=canaries_left, purges_open=purges_open, drift=drift)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

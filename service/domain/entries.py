@@ -79,6 +79,7 @@ def run_created(run: UnlearningRun, actor: str) -> LedgerDraft:
             "forget": run.spec.forget_count,
             "tickets": len(run.ticket_ids),
             **({"canaries": run.spec.canaries.included} if run.spec.canaries else {}),
+            **({"reason": run.reason} if run.reason else {}),
         },
     )
 

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, is_at_risk, percentile_95
+from service.domain.drift import DriftBudget
 from service.domain.run import RunPhase
 from service.domain.ticket import TERMINAL_STATES, IdSource, TicketState
 from service.errors import ServiceError
@@ -43,9 +44,10 @@ class CountsTickets(Protocol):
 class StoreCollector(Collector):
     """Turns the store's totals into metrics. When the store is away, a scrape says just that: `unlearn_store_up` 0."""
 
-    def __init__(self, store: CountsTickets, clock: Clock) -> None:
+    def __init__(self, store: CountsTickets, clock: Clock, budget: DriftBudget) -> None:
         self._store = store
         self._clock = clock
+        self._budget = budget
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
@@ -62,6 +64,12 @@ class StoreCollector(Collector):
         yield from _ticket_times(totals, now)
         yield from _run_metrics(totals)
         yield from _release_metrics(totals, now)
+        yield _gauges(
+            "unlearn_drift_budget_used_ratio",
+            "Share of what may happen to a lineage before it is trained in full again; from 1 on the next run does.",
+            ("lineage",),
+            (((lineage,), self._budget.used(drift)) for lineage, drift in totals.drift),
+        )
 
 
 def _ticket_counts(totals: StoreTotals) -> Iterator[Metric]:

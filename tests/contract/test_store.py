@@ -21,6 +21,7 @@ from service.adapters.memory_store import MemoryStore
 from service.adapters.sql_store import SqlStore, connect_store
 from service.adapters.tables import METADATA
 from service.domain.canary import Canary
+from service.domain.drift import Drift
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
 from service.domain.purge import ReleasePurge
@@ -233,6 +234,19 @@ def test_a_purge_is_planned_once_and_carried_out_once(store: Store) -> None:
     for again in (PLANNED, PURGED):
         with _unchanged(store), pytest.raises(StaleVersionError):
             store.save(Change(purges=(again,)))
+
+
+def test_the_totals_tell_how_far_each_lineage_is_from_its_last_full_training(store: Store) -> None:
+    retrained = replace(a_release(3), is_retrained=True)
+    releases = (a_release(1), a_release(2), retrained, a_release(4), a_release(1, lineage="other"))
+    store.save(Change(models=(a_model(), a_model("other")), releases=releases))
+    store.save(Change(forgotten=((LINEAGE, 2, (1, 2)), (LINEAGE, 3, (3,)), (LINEAGE, 4, (4, 5, 6)))))
+
+    rows = a_model().manifest.train_rows
+    assert store.totals().drift == (
+        (LINEAGE, Drift(runs=1, samples=3, train_rows=rows)),
+        ("other", Drift(runs=0, samples=0, train_rows=rows)),
+    )
 
 
 # All or nothing
