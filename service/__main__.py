@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, connect, evidence, holds, manifests, models, references, serving, tickets
+from service.cli import bench, connect, evidence, holds, manifests, models, references, releases, runs, serving, tickets
 from service.demo import demo
 
 app = typer.Typer(
@@ -30,7 +30,10 @@ app.command()(bench.bench)
 app.command()(connect.connect)
 app.command()(connect.connect_study)
 app.add_typer(holds.app, name="hold")
+for command in (releases.releases, releases.release, releases.acknowledge, releases.check):
+    models.app.command()(command)
 app.add_typer(models.app, name="model")
+app.add_typer(runs.app, name="run")
 app.add_typer(manifests.app, name="manifest")
 app.add_typer(references.app, name="references")
 

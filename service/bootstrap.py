@@ -26,6 +26,7 @@ from service.data_directory import (
     load_signer,
 )
 from service.domain.commitment import CommitmentKey
+from service.domain.drift import DriftBudget
 from service.domain.resolution import Resolution
 from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError
@@ -42,8 +43,11 @@ from service.recomputation import recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.release_desk import ReleaseDesk
+from service.release_keeping import ReleaseKeeper
 from service.rpc.server import RpcServer, build_server
 from service.settings import ObjectStoreKind, Settings
+from service.steering import RunSteering
 from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
 from service.transitions import Transitions
 from service.workflow import Workflow
@@ -115,7 +119,7 @@ def build_service(settings: Settings) -> Service:
     manifests = DuckDBManifestSource(objects, settings.caches / "manifests")
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    registry.register(StoreCollector(store, clock))
+    registry.register(StoreCollector(store, clock, drift_budget(settings)))
     workflow = build_workflow(
         settings, store=store, objects=objects, manifests=manifests, clock=clock, key=key, metrics=metrics
     )
@@ -128,6 +132,10 @@ def build_service(settings: Settings) -> Service:
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
         receipts=ReceiptOffice(store=store, manifests=manifests, clock=clock, key=key, signer=load_signer(settings)),
         holding=HoldOffice(store=store, manifests=manifests, clock=clock, key=key),
+        steering=RunSteering(store=store, objects=objects, clock=clock),
+        desk=ReleaseDesk(
+            store=store, objects=objects, clock=clock, rollback_window=timedelta(days=settings.rollback_days)
+        ),
         render=report_page.render,
     )
     return Service(
@@ -223,6 +231,7 @@ def build_workflow(
             held=held,
             max_forget_fraction=settings.max_forget_fraction,
             canaries_per_run=settings.canaries_per_run,
+            drift_budget=drift_budget(settings),
             actor=CONTROLLER,
         ),
         planner=Planner(
@@ -258,10 +267,22 @@ def build_workflow(
         ),
         references=references,
         held=held,
+        keeper=ReleaseKeeper(
+            store=store,
+            objects=objects,
+            clock=clock,
+            rollback_window=timedelta(days=settings.rollback_days),
+            actor=CONTROLLER,
+        ),
         observer=metrics,
         encode_resolution=resolution_file.encode,
         actor=CONTROLLER,
     )
+
+
+def drift_budget(settings: Settings) -> DriftBudget:
+    """Return how much may happen to a lineage before it must be trained in full again."""
+    return DriftBudget(runs=settings.drift_runs, forget_share=settings.drift_forget_share)
 
 
 def build_runner(settings: Settings) -> LocalJobRunner:

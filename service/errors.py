@@ -127,6 +127,26 @@ class TicketNotCancellableError(PermanentError):
     """The ticket's run has started or the ticket is closed."""
 
 
+class UnknownReleaseError(PermanentError):
+    """The lineage has no release of this number."""
+
+
+class UnknownWeightsError(PermanentError):
+    """The weights are no release of the lineage."""
+
+
+class ResurrectsForgottenSamplesError(PermanentError):
+    """These weights would bring back samples that a lineage has forgotten."""
+
+
+class RunNotRetryableError(PermanentError):
+    """The run has not failed, or nothing of it waits for a person any more."""
+
+
+class RunNotEscalatableError(PermanentError):
+    """The run cannot go to that rung of its ladder, or not now."""
+
+
 # Permanent, in things that do not fit together
 
 

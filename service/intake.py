@@ -11,13 +11,17 @@ from mcu_core.report import AuditReport
 from service.domain.claim import strongest_claim
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
+from service.domain.deployment import Deployment, DeploymentNotice
 from service.domain.entries import ticket_changed, ticket_submitted
 from service.domain.hold import Hold, HoldOrder, HoldStanding
 from service.domain.model import Model
 from service.domain.release import Release, report_key, weights_key
-from service.domain.run import ProgressSnapshot, UnlearningRun, attempt_prefix
+from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun, attempt_prefix
+from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance
+from service.domain.ticket_query import TicketQuery
 from service.errors import (
     DigestMismatchError,
     EmptyForgetSetError,
@@ -38,11 +42,12 @@ from service.ports import (
     ManifestSource,
     ObjectStore,
     Store,
-    TicketQuery,
 )
 from service.receipts import ReceiptOffice
 from service.registration import Registry
+from service.release_desk import ReleaseDesk, ReleaseDetails
 from service.selection import training_rows
+from service.steering import RunSteering
 
 CANCELLABLE_STATES = frozenset(
     {TicketState.ACCEPTED, TicketState.ON_HOLD, TicketState.SCHEDULED, TicketState.NEEDS_ATTENTION}
@@ -62,6 +67,8 @@ class Intake:
     registry: Registry
     receipts: ReceiptOffice
     holding: HoldOffice
+    steering: RunSteering
+    desk: ReleaseDesk
     render: Callable[[AuditReport], bytes]
     """Makes a report's HTML."""
 
@@ -218,6 +225,23 @@ class Intake:
         """Return a lineage's releases, newest first."""
         return self.store.releases(self.get_model(lineage, tenant=tenant).lineage)
 
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        """Return a release of a lineage; see `ReleaseDesk.details`."""
+        return self.desk.details(self.get_model(lineage, tenant=tenant), number)
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        """Record what a serving system runs; see `ReleaseDesk.acknowledge`."""
+        return self.desk.acknowledge(self.get_model(lineage, tenant=tenant), notice, actor=actor)
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        """Return a lineage, and whether a release of it, or any weights, may serve."""
+        model = self.get_model(lineage, tenant=tenant)
+        return model, self.desk.check(model, number=number, weights_digest=weights_digest)
+
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         """Return a run of this tenant.
 
@@ -228,6 +252,24 @@ class Intake:
         if run is None or run.tenant != tenant:
             raise UnknownRunError("no run has this id", run_id=run_id)
         return run
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        return self.store.runs(query)
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Have a failed run's tickets scheduled again; see `RunSteering.retry`."""
+        run = self.get_run(run_id, tenant=tenant)
+        return self.steering.retry(run, order, actor=actor, expected_version=expected_version)
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Move a run up its ladder; see `RunSteering.escalate`."""
+        run = self.get_run(run_id, tenant=tenant)
+        return self.steering.escalate(run, order, actor=actor, expected_version=expected_version)
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:
         """Return a run's report: the published one, or that of its newest audited attempt.

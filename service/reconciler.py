@@ -18,6 +18,8 @@ MAX_DOUBLINGS = 16
 """Of the pause; more would only make a number that no float holds."""
 TEND_INTERVAL = timedelta(hours=1)
 """Between two looks at the references: their deadlines are counted in days, and a look lists what is stored."""
+KEEP_INTERVAL = timedelta(minutes=1)
+"""Between two looks at pointers and superseded releases: how long a pointer that was moved back can mislead."""
 
 _log = structlog.get_logger()
 
@@ -32,6 +34,8 @@ class Reconciler:
         self._not_before: dict[str, float] = {}
         self._tended: datetime | None = None
         """When the references were looked at."""
+        self._kept: datetime | None = None
+        """When the releases were."""
         self._tidy = False
         """Whether no crash and no failed step can have left anything behind."""
         self._stop = threading.Event()
@@ -53,6 +57,7 @@ class Reconciler:
             self._tidy &= self._step("leftovers", self._workflow.sweep)
         self._tend_references()
         self._step("holds", self._workflow.held.sort_tickets)
+        self._keep_releases()
         self._step("tickets", self._workflow.schedule_tickets)
         self._step("batches", self._open_runs)
         self._step("runs", self._advance_runs)
@@ -68,6 +73,15 @@ class Reconciler:
             return
         if self._step("references", self._workflow.references.tend):
             self._tended = now
+
+    def _keep_releases(self) -> None:
+        now = self._workflow.clock.now()
+        if self._kept is not None and now < self._kept + KEEP_INTERVAL:
+            return
+        if self._step("releases", self._workflow.keeper.restore_pointers) and self._step(
+            "purges", self._workflow.keeper.purge_superseded
+        ):
+            self._kept = now
 
     def _open_runs(self) -> None:
         for lineage, tickets in self._workflow.waiting().items():

@@ -77,6 +77,14 @@ class Settings(BaseSettings):
     reference_purge_days: Annotated[int, Field(ge=0, le=366)] = 28
     """Days from the release that forgot a sample to the end of the leave-out models that were trained on it. No
     calendar month, the time that Art. 12(3) GDPR gives, is shorter; 0 purges them within the hour."""
+    rollback_days: Annotated[int, Field(ge=0, le=366)] = 7
+    """Days for which the weights of a superseded release are kept, so that a release that turns out to be broken has
+    something to be compared with. They know deleted samples, so a week and not a month; 0 purges them at once."""
+    drift_runs: Annotated[int, Field(ge=1)] = 10
+    """Unlearning runs of a lineage after its last full training before the next one must retrain. A convention: how
+    the errors of approximate unlearning add up over runs has not been measured."""
+    drift_forget_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    """Share of the training split that may be forgotten likewise: thrice the 10 % at which one run was measured."""
     worker_threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of a job; by default as many as cores are idle when it starts."""
     reflection: bool = True

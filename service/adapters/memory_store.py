@@ -7,17 +7,22 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.adapters.memory_holds import MemoryHolds
-from service.adapters.totals import count_verdicts, outcome_of
+from service.adapters.totals import count_verdicts, drifts, outcome_of
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.hold import Hold, HoldState
 from service.domain.ledger import LedgerEntry, chain
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import RunPhase, UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.ticket import Ticket, TicketState
+from service.domain.ticket_query import TicketQuery
 from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
 from service.hold_port import HoldQuery
-from service.ports import Change, StoreTotals, TicketQuery
+from service.ports import Change
+from service.store_totals import StoreTotals
 
 
 class MemoryStore:
@@ -33,6 +38,8 @@ class MemoryStore:
         self._forgotten: dict[str, dict[int, int]] = {}
         self._canaries: dict[str, dict[int, Canary]] = {}
         self._holds = MemoryHolds()
+        self._deployments: list[Deployment] = []
+        self._purges: dict[tuple[str, int], ReleasePurge] = {}
         self._ledger: list[LedgerEntry] = []
 
     def save(self, change: Change) -> None:
@@ -58,6 +65,8 @@ class MemoryStore:
             for hold in change.holds:
                 self._holds.save(hold)
             self._holds.samples.update(change.held_samples)
+            self._deployments += change.deployments
+            self._purges |= {(purge.lineage, purge.number): purge for purge in change.purges}
             for draft in change.entries:
                 self._ledger.append(chain(draft, self._ledger[-1] if self._ledger else None))
 
@@ -77,15 +86,26 @@ class MemoryStore:
             if model.version == 0 and stored_model is not None:
                 raise LineageExistsError(f"lineage {model.lineage} is registered already")
             _same_version(model.version, stored_model.version if stored_model else 0, model.lineage)
-        for release in change.releases:
-            if (release.lineage, release.number) in self._releases:
-                raise StaleVersionError(f"release {release.number} of lineage {release.lineage} exists")
         for lineage, _, rows in change.forgotten:
             if not self._forgotten.get(lineage, {}).keys().isdisjoint(rows):
                 raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already")
         self._check_canaries(change)
         for hold in change.holds:
             self._holds.check(hold)
+        self._check_releases(change)
+
+    def _check_releases(self, change: Change) -> None:
+        for release in change.releases:
+            if (release.lineage, release.number) in self._releases:
+                raise StaleVersionError(f"release {release.number} of lineage {release.lineage} exists")
+        taken = {(known.tenant, known.request_id) for known in self._deployments}
+        if any((new.tenant, new.request_id) in taken for new in change.deployments):
+            raise RequestIdReusedError("the request id was used before")
+        for purge in change.purges:
+            stored_purge = self._purges.get((purge.lineage, purge.number))
+            is_planned = stored_purge is not None and stored_purge.purged_at is None
+            if (stored_purge is not None or purge.purged_at is not None) and not (is_planned and purge.purged_at):
+                raise StaleVersionError(f"the purge of release {purge.number} of lineage {purge.lineage} has changed")
 
     def _check_canaries(self, change: Change) -> None:
         for lineage, canaries in change.canaries:
@@ -139,6 +159,12 @@ class MemoryStore:
         with self._lock:
             return self._runs.get(run_id)
 
+    def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        with self._lock:
+            found = [run for run in self._runs.values() if _run_matches(run, query)]
+        return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
+
     def active_runs(self) -> Sequence[UnlearningRun]:
         """Return every run that still holds its lineage."""
         with self._lock:
@@ -154,6 +180,17 @@ class MemoryStore:
         """Return the rows that a lineage has forgotten, each with its release."""
         with self._lock:
             return dict(self._forgotten.get(lineage, {}))
+
+    def deployments(self, lineage: str) -> Sequence[Deployment]:
+        """Return what serving systems said that they run of a lineage, oldest first."""
+        with self._lock:
+            found = [known for known in self._deployments if known.lineage == lineage]
+        return sorted(found, key=lambda known: (known.acknowledged_at, known.request_id))
+
+    def purges(self, lineage: str) -> Sequence[ReleasePurge]:
+        """Return which of a lineage's releases are to be purged or are, by number."""
+        with self._lock:
+            return [purge for (name, _), purge in sorted(self._purges.items()) if name == lineage]
 
     def canaries(self, lineage: str) -> Sequence[Canary]:
         """Return a lineage's canaries by row, with the run that took each last."""
@@ -213,9 +250,17 @@ class MemoryStore:
                 ]
                 for name, canaries in self._canaries.items()
             }
+            per_release = {name: Counter(rows.values()) for name, rows in self._forgotten.items()}
+            drift = drifts(self._models.values(), self._releases.values(), per_release)
+            purges_open = tuple(sorted(p.purge_at for p in self._purges.values() if p.purged_at is None))
         canaries_left = tuple(sorted((name, sum(rows)) for name, rows in left.items() if rows))
-        totals = totals_of(tickets, runs, forgotten)
-        return replace(totals, canaries_left=canaries_left, holds_active=holds_active)
+        return replace(
+            totals_of(tickets, runs, forgotten),
+            canaries_left=canaries_left,
+            holds_active=holds_active,
+            purges_open=purges_open,
+            drift=drift,
+        )
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
@@ -267,6 +312,15 @@ def _matches(ticket: Ticket, query: TicketQuery) -> bool:
         and (query.lineage is None or ticket.lineage == query.lineage)
         and (not query.states or ticket.state in query.states)
         and (query.after is None or (ticket.received_at, ticket.ticket_id) < query.after)
+    )
+
+
+def _run_matches(run: UnlearningRun, query: RunQuery) -> bool:
+    return (
+        (query.tenant is None or run.tenant == query.tenant)
+        and (query.lineage is None or run.lineage == query.lineage)
+        and (not query.phases or run.phase in query.phases)
+        and (query.after is None or (run.created_at, run.run_id) < query.after)
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from service.adapters.sql_holds import read_held_counts, read_waiting_counts, select_active_holds, select_holds
 from service.adapters.sql_rows import (
+    DEPLOYMENT_JSON,
     HOLD_JSON,
     MODEL_JSON,
     RELEASE_JSON,
@@ -21,13 +22,16 @@ from service.adapters.sql_rows import (
     append,
     entry,
     insert_canaries,
+    insert_deployment,
     insert_forgotten,
     insert_held_samples,
     insert_release,
     insert_sample_ids,
     lock_head,
+    read_purges,
     save_hold,
     save_model,
+    save_purge,
     save_run,
     save_ticket,
     take_canaries,
@@ -35,6 +39,7 @@ from service.adapters.sql_rows import (
 from service.adapters.sql_totals import read_totals
 from service.adapters.tables import (
     CANARIES,
+    DEPLOYMENTS,
     FORGOTTEN,
     HELD_SAMPLES,
     HOLDS,
@@ -46,15 +51,20 @@ from service.adapters.tables import (
     TICKETS,
 )
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.hold import Hold
 from service.domain.ledger import LedgerEntry, microseconds
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.ticket import Ticket
+from service.domain.ticket_query import TicketQuery
 from service.errors import StoreUnavailableError
 from service.hold_port import HoldQuery
-from service.ports import Change, StoreTotals, TicketQuery
+from service.ports import Change
+from service.store_totals import StoreTotals
 
 R = TypeVar("R")
 
@@ -126,6 +136,10 @@ class SqlStore:
                 save_hold(connection, hold)
             for hold_id, sample_ids in change.held_samples:
                 insert_held_samples(connection, hold_id, sample_ids)
+            for deployment in change.deployments:
+                insert_deployment(connection, deployment)
+            for purge in change.purges:
+                save_purge(connection, purge)
             append(connection, change.entries, sequence)
 
     def ticket(self, ticket_id: str) -> Ticket | None:
@@ -175,6 +189,22 @@ class SqlStore:
         """Return a run."""
         return self._one(sa.select(RUNS.c.document).where(RUNS.c.run_id == run_id), RUN_JSON)
 
+    def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        statement = sa.select(RUNS.c.document)
+        if query.tenant is not None:
+            statement = statement.where(RUNS.c.tenant == query.tenant)
+        if query.lineage is not None:
+            statement = statement.where(RUNS.c.lineage == query.lineage)
+        if query.phases:
+            statement = statement.where(RUNS.c.phase.in_([phase.value for phase in query.phases]))
+        if query.after is not None:
+            last = (microseconds(query.after[0]), query.after[1])
+            statement = statement.where(sa.tuple_(RUNS.c.created_at, RUNS.c.run_id) < last)
+        return self._all(
+            statement.order_by(RUNS.c.created_at.desc(), RUNS.c.run_id.desc()).limit(query.limit), RUN_JSON
+        )
+
     def active_runs(self) -> Sequence[UnlearningRun]:
         """Return every run that still holds its lineage."""
         statement = sa.select(RUNS.c.document).where(RUNS.c.is_active.is_(True))
@@ -190,6 +220,17 @@ class SqlStore:
         statement = sa.select(FORGOTTEN.c.row, FORGOTTEN.c.release_number).where(FORGOTTEN.c.lineage == lineage)
         with self._reading() as connection:
             return dict(connection.execute(statement).all())
+
+    def deployments(self, lineage: str) -> Sequence[Deployment]:
+        """Return what serving systems said that they run of a lineage, oldest first."""
+        statement = sa.select(DEPLOYMENTS.c.document).where(DEPLOYMENTS.c.lineage == lineage)
+        order = (DEPLOYMENTS.c.acknowledged_at, DEPLOYMENTS.c.request_id)
+        return self._all(statement.order_by(*order), DEPLOYMENT_JSON)
+
+    def purges(self, lineage: str) -> Sequence[ReleasePurge]:
+        """Return which of a lineage's releases are to be purged or are, by number."""
+        with self._reading() as connection:
+            return read_purges(connection, lineage)
 
     def canaries(self, lineage: str) -> Sequence[Canary]:
         """Return a lineage's canaries by row, with the run that took each last."""

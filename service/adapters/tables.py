@@ -43,13 +43,16 @@ RUNS = sa.Table(
     "runs",
     METADATA,
     sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
     sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("phase", sa.String(32), nullable=False),
     sa.Column("is_active", sa.Boolean, nullable=False),
     sa.Column("closed_at", sa.BigInteger),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
 )
+sa.Index("ix_runs_newest", RUNS.c.created_at.desc(), RUNS.c.run_id.desc())
 # One active run per lineage is the database's promise, never a check before an insert.
 sa.Index(
     "uq_runs_active_lineage",
@@ -81,6 +84,25 @@ FORGOTTEN = sa.Table(
     sa.Column("lineage", sa.String(63), sa.ForeignKey("models.lineage"), primary_key=True),
     sa.Column("row", sa.BigInteger, primary_key=True),
     sa.Column("release_number", sa.Integer, nullable=False),
+)
+
+DEPLOYMENTS = sa.Table(
+    "deployments",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("request_id", sa.String(128), primary_key=True),
+    sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("acknowledged_at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+PURGES = sa.Table(
+    "purges",
+    METADATA,
+    sa.Column("lineage", sa.String(63), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("purge_at", sa.BigInteger, nullable=False),
+    sa.Column("purged_at", sa.BigInteger),
 )
 
 CANARIES = sa.Table(

@@ -199,7 +199,7 @@ def follow(client: Client, ticket_id: str) -> ticket_pb.Ticket:
         for update in client.deletion.WatchTicket(request):
             ticket = update.ticket
             if update.HasField("progress"):
-                done, total = _done_of(update.progress)
+                done, total = done_of(update.progress)
                 bars.update(task, description=describe(update.progress), completed=done, total=total)
             else:
                 bars.update(task, description=state_name(ticket).lower(), total=None)
@@ -215,7 +215,8 @@ def describe(progress: run_pb.RunProgress) -> str:
     return ": ".join(parts)
 
 
-def _done_of(progress: run_pb.RunProgress) -> tuple[int, int | None]:
+def done_of(progress: run_pb.RunProgress) -> tuple[int, int | None]:
+    """Return how many steps of how many an activity has done; `None` where unknown."""
     total = progress.epoch_count * progress.step_count
     return progress.epoch * progress.step_count + progress.step, total or None
 

@@ -51,3 +51,4 @@ class Registration:
     recipe: RetrainConfig | None
     baseline_train_accuracy: float | None
     canaries: CanaryRegister | None = None
+    requires_acknowledgement: bool = False

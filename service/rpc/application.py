@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from service.domain.deployment import Deployment, DeploymentNotice
 from service.domain.hold import Hold, HoldOrder, HoldStanding
 from service.domain.model import Model
 from service.domain.release import Release
-from service.domain.run import ProgressSnapshot, UnlearningRun
+from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun
+from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
+from service.domain.ticket_query import TicketQuery
 from service.hold_port import HoldQuery
-from service.ports import TicketQuery
+from service.release_desk import ReleaseDetails
 
 
 class Application(Protocol):
@@ -83,8 +87,46 @@ class Application(Protocol):
         """Return a lineage's releases, newest first."""
         ...
 
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        """Return a release of a lineage; 0 is the current one."""
+        ...
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        """Record what a serving system runs; the same notice again has no second effect."""
+        ...
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        """Return a lineage, and whether a release of it, or any weights, may serve."""
+        ...
+
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         """Return a run."""
+        ...
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        ...
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Have a failed run's tickets scheduled again and return the run; the same order again has no second effect.
+
+        With an expected version, only if the run still has it.
+        """
+        ...
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Move a run up its ladder and return it; the same order again has no second effect.
+
+        With an expected version, only if the run still has it.
+        """
         ...
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:

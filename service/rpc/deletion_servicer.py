@@ -29,9 +29,6 @@ from service.rpc.errors import EtagMismatchError
 from service.rpc.identity import current_identity
 from service.rpc.watchers import Watchers
 
-WATCH_POLL_SECONDS = 0.25
-"""How late a watcher may learn of a change; eight watchers read the store 32 times a second."""
-
 
 class DeletionServicer(DeletionServiceServicer):
     """Takes deletion requests and says how far they are."""
@@ -66,21 +63,16 @@ class DeletionServicer(DeletionServiceServicer):
         tenant = current_identity().tenant
         ticket_id = requests.ticket_id(request)
         until_attention = request.until_attention if request.HasField("until_attention") else True
-        sent: WatchTicketResponse | None = None
-        with self._watchers.place(context) as end:
-            while True:
-                ticket = self._application.get_ticket(ticket_id, tenant=tenant)
-                message = WatchTicketResponse(
-                    ticket=responses.ticket(ticket, self._clock.now()), progress=self._progress(ticket)
-                )
-                if message != sent:
-                    yield message
-                    sent = message
-                if not ticket.is_open or (until_attention and ticket.state is TicketState.NEEDS_ATTENTION):
-                    return
-                if end.wait(WATCH_POLL_SECONDS):
-                    self._watchers.check_open()
-                    return
+
+        def look() -> tuple[WatchTicketResponse, bool]:
+            ticket = self._application.get_ticket(ticket_id, tenant=tenant)
+            message = WatchTicketResponse(
+                ticket=responses.ticket(ticket, self._clock.now()), progress=self._progress(ticket)
+            )
+            needs_person = until_attention and ticket.state is TicketState.NEEDS_ATTENTION
+            return message, needs_person or not ticket.is_open
+
+        return self._watchers.follow(context, look)
 
     def CancelTicket(self, request: CancelTicketRequest, context: grpc.ServicerContext) -> CancelTicketResponse:
         """Withdraw a ticket."""

@@ -135,7 +135,9 @@ def _add_services(server: grpc.Server, application: Application, clock: Clock, w
         DeletionServicer(application=application, clock=clock, watchers=watchers), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(application=application), server)
-    run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(application=application), server)
+    run_service_pb2_grpc.add_RunServiceServicer_to_server(
+        RunServicer(application=application, watchers=watchers), server
+    )
     hold_service_pb2_grpc.add_HoldServiceServicer_to_server(HoldServicer(application=application), server)
     # Registered although nothing overrides them: their methods then answer UNIMPLEMENTED like all others.
     ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_service_pb2_grpc.LedgerServiceServicer(), server)

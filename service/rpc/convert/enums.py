@@ -8,8 +8,9 @@ from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
 from service.domain.hold import HoldState, HoldTreatment
 from service.domain.run import RunPhase
+from service.domain.serving import ServingDecision
 from service.domain.ticket import IdSource, TicketState
-from service.pb.unlearning.v1 import hold_pb2, model_pb2, run_pb2, ticket_pb2
+from service.pb.unlearning.v1 import hold_pb2, model_pb2, model_service_pb2, run_pb2, ticket_pb2
 
 REGIMES: Mapping[Regime, ticket_pb2.Regime.ValueType] = MappingProxyType(
     {Regime.GDPR: ticket_pb2.REGIME_GDPR, Regime.CCPA: ticket_pb2.REGIME_CCPA}
@@ -100,6 +101,14 @@ CLAIMS: Mapping[Claim, run_pb2.Claim.ValueType] = MappingProxyType(
         Claim.INDIVIDUAL_NOT_EXTREME: run_pb2.CLAIM_INDIVIDUAL_NOT_EXTREME,
         Claim.NO_GROSS_RETENTION_DETECTED: run_pb2.CLAIM_NO_GROSS_RETENTION_DETECTED,
         Claim.EQUIVALENT_WITHIN: run_pb2.CLAIM_EQUIVALENT_WITHIN,
+    }
+)
+
+SERVING_DECISIONS: Mapping[ServingDecision, model_service_pb2.ServingDecision.ValueType] = MappingProxyType(
+    {
+        ServingDecision.ALLOWED: model_service_pb2.SERVING_DECISION_ALLOWED,
+        ServingDecision.RESURRECTS_FORGOTTEN_SAMPLES: model_service_pb2.SERVING_DECISION_RESURRECTS_FORGOTTEN_SAMPLES,
+        ServingDecision.UNKNOWN_WEIGHTS: model_service_pb2.SERVING_DECISION_UNKNOWN_WEIGHTS,
     }
 )
 

@@ -4,32 +4,44 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal
 
 from service.domain.deadline import due_time
-from service.domain.hold import Hold, HoldOrder, HoldRelease, HoldStanding, release
+from service.domain.deployment import Deployment, DeploymentNotice
+from service.domain.hold import Hold, HoldOrder, HoldRelease, HoldStanding
+from service.domain.hold import release as released
 from service.domain.model import Model
 from service.domain.release import Release
-from service.domain.run import ProgressSnapshot, UnlearningRun
+from service.domain.run import ProgressSnapshot, RunOrder, RunPhase, UnlearningRun
+from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer, may_serve, unknown_weights
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance, can_happen
+from service.domain.ticket_query import TicketQuery
 from service.errors import (
     DuplicateSampleIdsError,
     ForgetSetTooLargeError,
     LineageExistsError,
     ObjectMissingError,
     RequestIdReusedError,
+    ResurrectsForgottenSamplesError,
+    RunNotEscalatableError,
+    RunNotRetryableError,
     StaleVersionError,
     TicketNotCancellableError,
     UnknownHoldError,
     UnknownLineageError,
+    UnknownReleaseError,
     UnknownReportError,
     UnknownRunError,
     UnknownSampleIdsError,
     UnknownTicketError,
+    UnknownWeightsError,
 )
 from service.hold_port import HoldQuery
-from service.ports import Clock, TicketQuery
+from service.ports import Clock
+from service.release_desk import ReleaseDetails
 from tests.contract.rpc.records import a_release
 
 
@@ -163,6 +175,7 @@ class MemoryApplication:
             manifest=replace(template.manifest, digest=registration.manifest_digest),
             recipe=registration.recipe,
             baseline_train_accuracy=registration.baseline_train_accuracy,
+            requires_acknowledgement=registration.requires_acknowledgement,
             canary_commitment=None if registration.canaries is None else registration.canaries.commitment,
         )
         existing = self.models.get(registration.lineage)
@@ -224,7 +237,7 @@ class MemoryApplication:
             if expected_version not in {None, hold.version}:
                 raise StaleVersionError("changed", hold_id=hold_id)
             end = HoldRelease(request_id=request_id, reason=reason, actor=actor, at=self.clock.now())
-            hold = self.holds[hold_id] = replace(release(hold, end), version=hold.version + 1)
+            hold = self.holds[hold_id] = replace(released(hold, end), version=hold.version + 1)
         return HoldStanding(hold=hold, waiting_tickets=0)
 
     def get_hold(self, hold_id: str, *, tenant: str) -> Hold:
@@ -247,11 +260,104 @@ class MemoryApplication:
         found.sort(key=lambda hold: (hold.placed_at, hold.hold_id), reverse=True)
         return [HoldStanding(hold=hold, waiting_tickets=0) for hold in found[: query.limit]]
 
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        model = self.get_model(lineage, tenant=tenant)
+        wanted = number or model.current_release
+        found = next((release for release in self.releases[lineage] if release.number == wanted), None)
+        if found is None:
+            raise UnknownReleaseError("no such release", lineage=lineage, release=str(wanted))
+        is_current = wanted == model.current_release
+        purge_at = None if is_current else found.created_at + timedelta(days=7)
+        return ReleaseDetails(release=found, attestation=b"signed", is_current=is_current, purge_at=purge_at)
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        model = self.get_model(lineage, tenant=tenant)
+        release = next((each for each in self.releases[lineage] if each.weights_digest == notice.weights_digest), None)
+        if release is None:
+            raise UnknownWeightsError("no such release", lineage=lineage, weights=notice.weights_digest)
+        if release.number != model.current_release:
+            raise ResurrectsForgottenSamplesError("that knows what was forgotten", lineage=lineage)
+        self.actors.append(actor)
+        closed = [
+            self.change(ticket, TicketEvent.TAKE_EFFECT)
+            for ticket in list(self.tickets.values())
+            if ticket.lineage == lineage and ticket.state is TicketState.PUBLISHED
+        ]
+        deployment = Deployment(
+            tenant=tenant,
+            request_id=notice.request_id,
+            lineage=lineage,
+            name=notice.name,
+            weights_digest=notice.weights_digest,
+            release_number=release.number,
+            deployed_at=notice.deployed_at,
+            acknowledged_at=self.clock.now(),
+            closed_ticket_ids=tuple(ticket.ticket_id for ticket in closed),
+        )
+        return release, deployment
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        model = self.get_model(lineage, tenant=tenant)
+        for release in self.releases[lineage]:
+            if number == release.number or weights_digest == release.weights_digest:
+                forgotten = range(release.number + 1, model.current_release + 1)
+                return model, may_serve(release, forgotten, (), current=model.current_release)
+        return model, unknown_weights(model.current_release)
+
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         self._enter()
         run = self.runs.get(run_id)
         if run is None or run.tenant != tenant:
             raise UnknownRunError("no run has this id", run_id=run_id)
+        return run
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        self._enter()
+        found = [
+            run
+            for run in self.runs.values()
+            if query.tenant in {None, run.tenant}
+            and query.lineage in {None, run.lineage}
+            and (not query.phases or run.phase in query.phases)
+            and (query.after is None or (run.created_at, run.run_id) < query.after)
+        ]
+        return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        run = self.get_run(run_id, tenant=tenant)
+        if run.is_active and order not in run.orders:
+            raise RunNotRetryableError("it is at work", run_id=run_id)
+        return self._ordered(run, order, actor, expected_version)
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        run = self.get_run(run_id, tenant=tenant)
+        if run.phase is RunPhase.PUBLISHING:
+            raise RunNotEscalatableError("it is being published", run_id=run_id)
+        return self._ordered(run, order, actor, expected_version)
+
+    def _ordered(self, run: UnlearningRun, order: RunOrder, actor: str, expected_version: int | None) -> UnlearningRun:
+        known = {known.request_id: known for known in run.orders}.get(order.request_id)
+        if known not in {None, order}:
+            raise RequestIdReusedError("used before for another order", run_id=run.run_id)
+        if known is None:
+            if expected_version not in {None, run.version}:
+                raise StaleVersionError("the run changed since it was read", run_id=run.run_id)
+            self.actors.append(actor)
+            run = replace(
+                run,
+                orders=(*run.orders, order),
+                rung_index=run.rung_index if order.rung_index is None else order.rung_index,
+                version=run.version + 1,
+            )
+            self.runs[run.run_id] = run
         return run
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:

@@ -25,8 +25,15 @@ SERVED_METHODS = {
     "RegisterModel",
     "GetModel",
     "ListReleases",
+    "GetRelease",
     "GetReport",
+    "AcknowledgeDeployment",
+    "CheckLineage",
     "GetRun",
+    "ListRuns",
+    "RetryRun",
+    "EscalateRun",
+    "WatchRun",
 }
 
 

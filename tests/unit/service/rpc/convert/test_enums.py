@@ -12,8 +12,9 @@ from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
 from service.domain.hold import HoldState, HoldTreatment
 from service.domain.run import RunPhase
+from service.domain.serving import ServingDecision
 from service.domain.ticket import IdSource, TicketState
-from service.pb.unlearning.v1 import hold_pb2, model_pb2, run_pb2, ticket_pb2
+from service.pb.unlearning.v1 import hold_pb2, model_pb2, model_service_pb2, run_pb2, ticket_pb2
 from service.rpc.convert import enums
 
 TABLES = [
@@ -26,6 +27,11 @@ TABLES = [
     (RunPhase, enums.RUN_PHASES, run_pb2.DESCRIPTOR.enum_types_by_name["RunPhase"]),
     (Verdict, enums.VERDICTS, run_pb2.DESCRIPTOR.enum_types_by_name["Verdict"]),
     (Claim, enums.CLAIMS, run_pb2.DESCRIPTOR.enum_types_by_name["Claim"]),
+    (
+        ServingDecision,
+        enums.SERVING_DECISIONS,
+        model_service_pb2.DESCRIPTOR.enum_types_by_name["ServingDecision"],
+    ),
     (Schedule, enums.SCHEDULES, model_pb2.DESCRIPTOR.enum_types_by_name["LearningRateSchedule"]),
 ]
 
