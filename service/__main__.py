@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, connect, evidence, manifests, models, references, serving, tickets
+from service.cli import bench, connect, evidence, ledger, manifests, models, references, serving, tickets
 from service.demo import demo
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.add_typer(evidence.keys, name="keys")
 app.command()(bench.bench)
 app.command()(connect.connect)
 app.command()(connect.connect_study)
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(models.app, name="model")
 app.add_typer(manifests.app, name="manifest")
 app.add_typer(references.app, name="references")

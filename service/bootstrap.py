@@ -31,13 +31,14 @@ from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError
 from service.examination import Examiner
 from service.intake import Intake
+from service.ledger_keeping import LedgerKeeper
 from service.pixel_files import PixelCache
 from service.planning import Planner
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
 from service.recomputation import recompute
-from service.reconciler import Reconciler
+from service.reconciler import Chore, Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
 from service.rpc.server import RpcServer, build_server
@@ -50,6 +51,10 @@ CONTROLLER = "controller"
 """Actor of what the service does by itself, in the ledger."""
 OPERATOR = "operator"
 """Actor of a command that works on the data directory itself."""
+
+
+KEEP_LEDGER_EVERY = timedelta(seconds=5)
+"""A round asks the object store once, and verifies up to a thousand entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,15 @@ def build_service(settings: Settings) -> Service:
     workflow = build_workflow(
         settings, store=store, objects=objects, manifests=manifests, clock=clock, key=key, metrics=metrics
     )
+    keeper = LedgerKeeper(
+        store=store,
+        objects=objects,
+        clock=clock,
+        signer=load_signer(settings),
+        observer=metrics,
+        checkpoint_entries=settings.checkpoint_entries,
+        checkpoint_after=timedelta(seconds=settings.checkpoint_seconds),
+    )
     intake = Intake(
         store=store,
         objects=objects,
@@ -130,7 +144,11 @@ def build_service(settings: Settings) -> Service:
     return Service(
         settings=settings,
         store=store,
-        reconciler=Reconciler(workflow=workflow, interval_seconds=settings.reconcile_interval_seconds),
+        reconciler=Reconciler(
+            workflow=workflow,
+            interval_seconds=settings.reconcile_interval_seconds,
+            chores=(Chore(name="ledger", do=keeper.tend, every=KEEP_LEDGER_EVERY),),
+        ),
         server=build_server(intake, settings, metrics, clock),
         metrics_server=serve_metrics(registry, settings.host, settings.metrics_port),
         claim=claim,

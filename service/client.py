@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # the 
 from grpc_status import rpc_status
 
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
+from service.pb.unlearning.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.pb.unlearning.v1.model_service_pb2_grpc import ModelServiceStub
 from service.pb.unlearning.v1.run_service_pb2_grpc import RunServiceStub
 
@@ -24,6 +25,7 @@ class Client:
     deletion: DeletionServiceStub
     models: ModelServiceStub
     runs: RunServiceStub
+    ledger: LedgerServiceStub
 
 
 @dataclass
@@ -60,7 +62,10 @@ def connect(address: str) -> Iterator[Client]:
     with grpc.insecure_channel(address, options=options) as channel:
         try:
             yield Client(
-                deletion=DeletionServiceStub(channel), models=ModelServiceStub(channel), runs=RunServiceStub(channel)
+                deletion=DeletionServiceStub(channel),
+                models=ModelServiceStub(channel),
+                runs=RunServiceStub(channel),
+                ledger=LedgerServiceStub(channel),
             )
         except grpc.RpcError as error:
             raise api_error(error, address) from error

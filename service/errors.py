@@ -90,6 +90,10 @@ class UnknownReportError(PermanentError):
     """The run has no report (yet)."""
 
 
+class UnknownCheckpointError(PermanentError):
+    """The ledger has no such checkpoint (yet)."""
+
+
 class UnknownSampleIdsError(PermanentError):
     """Some ids are not training samples of the lineage's manifest."""
 

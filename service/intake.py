@@ -8,10 +8,13 @@ from typing import Literal
 from pydantic import ValidationError
 
 from mcu_core.report import AuditReport
+from service.checkpoints import latest_number, read_checkpoint
+from service.domain.checkpoint import Checkpoint
 from service.domain.claim import strongest_claim
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
 from service.domain.entries import ticket_changed, ticket_submitted
+from service.domain.ledger import LedgerEntry
 from service.domain.model import Model
 from service.domain.release import Release, report_key, weights_key
 from service.domain.run import ProgressSnapshot, UnlearningRun, attempt_prefix
@@ -34,6 +37,7 @@ from service.errors import (
 from service.ports import (
     Change,
     Clock,
+    LedgerQuery,
     ManifestSource,
     ObjectStore,
     Store,
@@ -223,6 +227,18 @@ class Intake:
             return ProgressSnapshot.model_validate_json(data)
         except (ObjectMissingError, DigestMismatchError, ValidationError):
             return None  # not written yet, caught between two writes, or of another version: nothing depends on it
+
+    def list_entries(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries of the ledger, oldest first."""
+        return self.store.ledger_page(query)
+
+    def get_checkpoint(self, number: int) -> Checkpoint:
+        """Return a checkpoint of the ledger; number 0 is the newest.
+
+        Raises:
+            UnknownCheckpointError: there is none.
+        """
+        return read_checkpoint(self.objects, number or latest_number(self.objects))
 
     def release_location(self, release: Release) -> str:
         """Return where a person finds a release's weights."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from mcu_core.report import AuditReport
 from service.domain.canary import Canary
-from service.domain.ledger import LedgerDraft, LedgerEntry
+from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerKind
 from service.domain.manifest import Manifest, ResolvedIds
 from service.domain.model import Model
 from service.domain.release import Release
@@ -57,6 +57,18 @@ class TicketQuery:
     """Empty: all."""
     after: tuple[datetime, str] | None = None
     """(received_at, ticket_id) of the last one already seen."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerQuery:
+    """Which entries of the ledger to read, oldest first."""
+
+    after: int = 0
+    """Sequence number of the last one already seen."""
+    subject: str | None = None
+    kinds: frozenset[LedgerKind] = frozenset()
+    """Empty: all."""
     limit: int = 50
 
 
@@ -153,6 +165,14 @@ class Store(Protocol):
 
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number, in order."""
+        ...
+
+    def ledger_page(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries, oldest first; no more of the ledger is read than that.
+
+        Raises:
+            LedgerBrokenError: an entry says something that none says.
+        """
         ...
 
     def totals(self) -> StoreTotals:
@@ -316,6 +336,14 @@ class DecodedPixels(Protocol):
         Raises:
             ObjectStoreUnavailableError: it cannot be done now.
         """
+        ...
+
+
+class LedgerObserver(Protocol):
+    """Hears of a ledger that does not verify."""
+
+    def ledger_verification_failed(self) -> None:
+        """A verification found the ledger broken."""
         ...
 
 

@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     reference_purge_days: Annotated[int, Field(ge=0, le=366)] = 28
     """Days from the release that forgot a sample to the end of the leave-out models that were trained on it. No
     calendar month, the time that Art. 12(3) GDPR gives, is shorter; 0 purges them within the hour."""
+    checkpoint_entries: Annotated[int, Field(ge=1)] = 1000
+    """Entries of the ledger after which its head is signed; what came before can no longer be rewritten unnoticed."""
+    checkpoint_seconds: Annotated[float, Field(gt=0.0)] = 3600.0
+    """Time after which it is signed where fewer entries came, but any did: so long the newest ones rest on the database
+    alone."""
     worker_threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of a job; by default as many as cores are idle when it starts."""
     reflection: bool = True

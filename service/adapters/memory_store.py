@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 
 from service.adapters.totals import count_verdicts, outcome_of
 from service.domain.canary import Canary
@@ -14,7 +15,7 @@ from service.domain.release import Release
 from service.domain.run import RunPhase, UnlearningRun
 from service.domain.ticket import Ticket, TicketState
 from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
-from service.ports import Change, StoreTotals, TicketQuery
+from service.ports import Change, LedgerQuery, StoreTotals, TicketQuery
 
 
 class MemoryStore:
@@ -156,6 +157,15 @@ class MemoryStore:
         with self._lock:
             entries = self._ledger[after:]
         yield from entries
+
+    def ledger_page(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries, oldest first."""
+        found = (
+            entry
+            for entry in self.ledger(query.after)
+            if query.subject in {None, entry.subject} and (not query.kinds or entry.kind in query.kinds)
+        )
+        return list(islice(found, query.limit))
 
     def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""

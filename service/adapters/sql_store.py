@@ -37,7 +37,7 @@ from service.domain.release import Release
 from service.domain.run import UnlearningRun
 from service.domain.ticket import Ticket
 from service.errors import StoreUnavailableError
-from service.ports import Change, StoreTotals, TicketQuery
+from service.ports import Change, LedgerQuery, StoreTotals, TicketQuery
 
 R = TypeVar("R")
 
@@ -188,6 +188,17 @@ class SqlStore:
                 return
             yield from map(entry, rows)
             after = rows[-1]["sequence"]
+
+    def ledger_page(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries, oldest first."""
+        statement = sa.select(LEDGER).where(LEDGER.c.sequence > query.after)
+        if query.subject is not None:
+            statement = statement.where(LEDGER.c.subject == query.subject)
+        if query.kinds:
+            statement = statement.where(LEDGER.c.kind.in_([kind.value for kind in query.kinds]))
+        with self._reading() as connection:
+            rows = connection.execute(statement.order_by(LEDGER.c.sequence).limit(query.limit)).mappings().all()
+        return [entry(row) for row in rows]
 
     def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""

@@ -106,6 +106,9 @@ LEDGER = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False),
 )
 
+# What happened to one ticket, run or lineage is found without reading what happened to the others.
+sa.Index("ix_ledger_subject", LEDGER.c.subject, LEDGER.c.sequence)
+
 # Appends lock this one row: locking the tail of the chain instead lets two writers fork it.
 LEDGER_HEAD = sa.Table(
     "ledger_head",

@@ -89,16 +89,19 @@ def chain(draft: LedgerDraft, previous: LedgerEntry | None) -> LedgerEntry:
     )
 
 
-def verify_chain(entries: Iterable[LedgerEntry]) -> int:
-    """Check that each entry follows from the one before it, from the first entry on.
+def verify_chain(entries: Iterable[LedgerEntry], previous: LedgerEntry | None = None) -> int:
+    """Check that each entry follows from the one before it.
+
+    Args:
+        entries: in order.
+        previous: the entry before the first of them, verified earlier; `None` where they begin the chain.
 
     Returns:
-        How many entries were checked.
+        Sequence number of the last entry that is verified now, 0 where there is none.
 
     Raises:
         LedgerBrokenError: an entry was changed, dropped or inserted; the message names its sequence number.
     """
-    previous: LedgerEntry | None = None
     for entry in entries:
         draft = LedgerDraft(
             at=entry.at, actor=entry.actor, kind=entry.kind, subject=entry.subject, payload=entry.payload

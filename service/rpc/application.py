@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
+from service.domain.checkpoint import Checkpoint
+from service.domain.ledger import LedgerEntry
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, UnlearningRun
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
-from service.ports import TicketQuery
+from service.ports import LedgerQuery, TicketQuery
 
 
 class Application(Protocol):
@@ -66,6 +68,14 @@ class Application(Protocol):
 
     def progress(self, run_id: str) -> ProgressSnapshot | None:
         """Return the latest progress of a run's active attempt."""
+        ...
+
+    def list_entries(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries of the ledger, oldest first."""
+        ...
+
+    def get_checkpoint(self, number: int) -> Checkpoint:
+        """Return a checkpoint of the ledger; number 0 is the newest."""
         ...
 
     def release_location(self, release: Release) -> str:

@@ -30,6 +30,7 @@ from service.rpc.errors import CannotListenError
 from service.rpc.handlers import kind_of
 from service.rpc.health import Health
 from service.rpc.interceptors import CallInterceptor
+from service.rpc.ledger_servicer import LedgerServicer
 from service.rpc.model_servicer import ModelServicer
 from service.rpc.run_servicer import RunServicer
 from service.rpc.surroundings import answer_errors, correlate, measure, require_identity
@@ -41,11 +42,9 @@ SERVED: tuple[ServiceDescriptor, ...] = (
     deletion_service_pb2.DESCRIPTOR.services_by_name["DeletionService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"],
-)
-UNSERVED: tuple[ServiceDescriptor, ...] = (
-    hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"],
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
 )
+UNSERVED: tuple[ServiceDescriptor, ...] = (hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"],)
 """In the contract, with no method served yet: their health is NOT_SERVING, their methods are UNIMPLEMENTED."""
 
 MAX_HEALTH_WATCHERS = 8
@@ -137,9 +136,9 @@ def _add_services(server: grpc.Server, application: Application, clock: Clock, w
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(application=application), server)
     run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(application=application), server)
+    ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(application=application), server)
     # Registered although nothing overrides them: their methods then answer UNIMPLEMENTED like all others.
     hold_service_pb2_grpc.add_HoldServiceServicer_to_server(hold_service_pb2_grpc.HoldServiceServicer(), server)
-    ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_service_pb2_grpc.LedgerServiceServicer(), server)
 
 
 def _expect_calls(metrics: Metrics) -> None:

@@ -43,6 +43,7 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.UnknownTicketError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_TICKET"),
         errors.UnknownRunError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_RUN"),
         errors.UnknownReportError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_REPORT"),
+        errors.UnknownCheckpointError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_CHECKPOINT"),
         errors.UnknownSampleIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SAMPLE_IDS"),
         errors.DuplicateSampleIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "DUPLICATE_SAMPLE_IDS"),
         errors.EmptyForgetSetError: (grpc.StatusCode.INVALID_ARGUMENT, "EMPTY_FORGET_SET"),
@@ -80,6 +81,7 @@ _RESOURCES: Mapping[type[errors.ServiceError], tuple[str, str]] = MappingProxyTy
         errors.RequestIdReusedError: ("unlearning.v1.Ticket", "ticket_id"),
         errors.UnknownRunError: ("unlearning.v1.Run", "run_id"),
         errors.UnknownReportError: ("unlearning.v1.Run", "run_id"),
+        errors.UnknownCheckpointError: ("unlearning.v1.LedgerCheckpoint", "number"),
     }
 )
 """(type, metadata that names it) of the resource that an error is about."""

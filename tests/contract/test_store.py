@@ -21,7 +21,7 @@ from service.adapters.memory_store import MemoryStore
 from service.adapters.sql_store import SqlStore, connect_store
 from service.adapters.tables import METADATA
 from service.domain.canary import Canary
-from service.domain.ledger import LedgerEntry, verify_chain
+from service.domain.ledger import LedgerEntry, LedgerKind, verify_chain
 from service.domain.model import Model
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
 from service.domain.ticket import TERMINAL_STATES, TRANSITIONS, Ticket, TicketState, advance
@@ -34,7 +34,7 @@ from service.errors import (
     StaleVersionError,
     StoreUnavailableError,
 )
-from service.ports import Change, Store, StoreTotals, TicketQuery
+from service.ports import Change, LedgerQuery, Store, StoreTotals, TicketQuery
 from tests.records import LINEAGE, NOW, TENANT, a_draft, a_model, a_release, a_run, a_ticket, an_attempt
 
 WRITERS = 8
@@ -450,6 +450,48 @@ def test_the_ledger_is_read_from_anywhere_in_pages(store: Store, monkeypatch: py
         assert [entry.sequence for entry in store.ledger(after)] == list(range(after + 1, 9))
 
 
+def test_a_page_of_the_ledger_is_the_obvious_part_of_it(store: Store) -> None:
+    kinds = (LedgerKind.TICKET_CHANGED, LedgerKind.RELEASED)
+    drafts = [replace(a_draft(number % 3), kind=kinds[number % 2]) for number in range(12)]
+    store.save(Change(entries=tuple(drafts)))
+    whole = list(store.ledger())
+
+    for subject in (None, whole[0].subject, "nobody"):
+        for chosen in (frozenset[LedgerKind](), frozenset({LedgerKind.RELEASED}), frozenset(kinds)):
+            for after in (0, 4, 12, 99):
+                expected = [
+                    entry
+                    for entry in whole
+                    if entry.sequence > after
+                    and subject in {None, entry.subject}
+                    and (not chosen or entry.kind in chosen)
+                ]
+                query = LedgerQuery(after=after, subject=subject, kinds=chosen, limit=3)
+                assert list(store.ledger_page(query)) == expected[:3]
+
+
+def test_a_page_of_the_ledger_reads_no_more_rows_than_it_returns(sql_store: SqlStore) -> None:
+    sql_store.save(Change(entries=tuple(a_draft(number) for number in range(2000))))
+    for query in (LedgerQuery(after=1000, limit=5), LedgerQuery(after=7, subject="tkt-0500", limit=5)):
+        plan = _plan(sql_store, query)
+        assert all("SCAN" not in step and "TEMP B-TREE" not in step for step in plan), plan
+
+
+def _plan(store: SqlStore, query: LedgerQuery) -> list[str]:
+    """Return how SQLite reads a page."""
+    statements: list[tuple[str, object]] = []
+
+    @sa.event.listens_for(store._engine, "before_cursor_execute")
+    def _record(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    store.ledger_page(query)
+    sa.event.remove(store._engine, "before_cursor_execute", _record)
+    (read,) = [(text, values) for text, values in statements if text.startswith("SELECT")]
+    with store._engine.connect() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {read[0]}", read[1])]  # type: ignore[arg-type]
+
+
 def test_appends_at_once_leave_one_unbroken_chain(store: Store) -> None:
     each = 12
     barrier = threading.Barrier(WRITERS)
@@ -652,6 +694,7 @@ def _downgrade_to_first(engine: sa.Engine) -> None:
     """Make of a database what the first revision had made: its documents know nothing of canaries either."""
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE canaries")
+        connection.exec_driver_sql("DROP INDEX ix_ledger_subject")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")

@@ -6,9 +6,10 @@ from types import MappingProxyType
 from mcu_core.config import Schedule
 from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
+from service.domain.ledger import LedgerKind
 from service.domain.run import RunPhase
 from service.domain.ticket import IdSource, TicketState
-from service.pb.unlearning.v1 import model_pb2, run_pb2, ticket_pb2
+from service.pb.unlearning.v1 import ledger_pb2, model_pb2, run_pb2, ticket_pb2
 
 REGIMES: Mapping[Regime, ticket_pb2.Regime.ValueType] = MappingProxyType(
     {Regime.GDPR: ticket_pb2.REGIME_GDPR, Regime.CCPA: ticket_pb2.REGIME_CCPA}
@@ -45,6 +46,22 @@ SAMPLE_SOURCES: Mapping[IdSource, ticket_pb2.SampleSource.ValueType] = MappingPr
         IdSource.OBJECT: ticket_pb2.SAMPLE_SOURCE_OBJECT,
         IdSource.SUBJECTS: ticket_pb2.SAMPLE_SOURCE_SUBJECTS,
         IdSource.LABEL: ticket_pb2.SAMPLE_SOURCE_LABEL,
+    }
+)
+
+LEDGER_KINDS: Mapping[LedgerKind, ledger_pb2.LedgerEntryKind.ValueType] = MappingProxyType(
+    {
+        LedgerKind.MODEL_REGISTERED: ledger_pb2.LEDGER_ENTRY_KIND_MODEL_REGISTERED,
+        LedgerKind.TICKET_SUBMITTED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_SUBMITTED,
+        LedgerKind.TICKET_CHANGED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_CHANGED,
+        LedgerKind.RUN_CREATED: ledger_pb2.LEDGER_ENTRY_KIND_RUN_CREATED,
+        LedgerKind.RUN_CHANGED: ledger_pb2.LEDGER_ENTRY_KIND_RUN_CHANGED,
+        LedgerKind.VERDICT: ledger_pb2.LEDGER_ENTRY_KIND_VERDICT,
+        LedgerKind.RELEASED: ledger_pb2.LEDGER_ENTRY_KIND_RELEASED,
+        LedgerKind.AUDIT_PLANNED: ledger_pb2.LEDGER_ENTRY_KIND_AUDIT_PLANNED,
+        LedgerKind.REFERENCES_REGISTERED: ledger_pb2.LEDGER_ENTRY_KIND_REFERENCES_REGISTERED,
+        LedgerKind.REFERENCES_TAINTED: ledger_pb2.LEDGER_ENTRY_KIND_REFERENCES_TAINTED,
+        LedgerKind.REFERENCES_PURGED: ledger_pb2.LEDGER_ENTRY_KIND_REFERENCES_PURGED,
     }
 )
 

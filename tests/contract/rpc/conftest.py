@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from service.adapters.memory import FrozenClock
 from service.pb.unlearning.v1.deletion_service_pb2 import SubmitTicketRequest
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
+from service.pb.unlearning.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.pb.unlearning.v1.model_service_pb2_grpc import ModelServiceStub
 from service.pb.unlearning.v1.run_service_pb2_grpc import RunServiceStub
 from service.pb.unlearning.v1.sample_selection_pb2 import SampleIds, SampleSelection
@@ -42,6 +43,10 @@ class Api:
     @property
     def runs(self) -> RunServiceStub:
         return RunServiceStub(self.channel)
+
+    @property
+    def ledger(self) -> LedgerServiceStub:
+        return LedgerServiceStub(self.channel)
 
 
 def submission(request_id: str = "request-1", *sample_ids: str, validate_only: bool = False) -> SubmitTicketRequest:

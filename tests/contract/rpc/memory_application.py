@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from service.domain.checkpoint import Checkpoint
 from service.domain.deadline import due_time
+from service.domain.ledger import LedgerEntry
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, UnlearningRun
@@ -20,13 +22,14 @@ from service.errors import (
     RequestIdReusedError,
     StaleVersionError,
     TicketNotCancellableError,
+    UnknownCheckpointError,
     UnknownLineageError,
     UnknownReportError,
     UnknownRunError,
     UnknownSampleIdsError,
     UnknownTicketError,
 )
-from service.ports import Clock, TicketQuery
+from service.ports import Clock, LedgerQuery, TicketQuery
 from tests.contract.rpc.records import a_release
 
 
@@ -49,6 +52,8 @@ class MemoryApplication:
         self.runs: dict[str, UnlearningRun] = {}
         self.reports: dict[tuple[str, str], bytes] = {}
         self.snapshots: dict[str, ProgressSnapshot] = {}
+        self.entries: list[LedgerEntry] = []
+        self.checkpoints: list[Checkpoint] = []
         self.actors: list[str] = []
         self.registrations: list[Registration] = []
         self.fault: Exception | None = None
@@ -193,6 +198,24 @@ class MemoryApplication:
 
     def progress(self, run_id: str) -> ProgressSnapshot | None:
         return self.snapshots.get(run_id)
+
+    def list_entries(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        self._enter()
+        found = [
+            entry
+            for entry in self.entries
+            if entry.sequence > query.after
+            and query.subject in {None, entry.subject}
+            and (not query.kinds or entry.kind in query.kinds)
+        ]
+        return found[: query.limit]
+
+    def get_checkpoint(self, number: int) -> Checkpoint:
+        self._enter()
+        number = number or len(self.checkpoints)
+        if not 1 <= number <= len(self.checkpoints):
+            raise UnknownCheckpointError("no such checkpoint", number=str(number))
+        return self.checkpoints[number - 1]
 
     def release_location(self, release: Release) -> str:
         return f"memory://{release.lineage}/{release.number}"

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aunlearning/v1/ledger.proto\x12\runlearning.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x0bLedgerEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12,\n\x04kind\x18\x04 \x01(\x0e\x32\x1e.unlearning.v1.LedgerEntryKind\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\x12\x16\n\x0epayload_sha256\x18\x07 \x01(\t\x12\x17\n\x0fprevious_digest\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\"\x90\x01\n\x10LedgerCheckpoint\x12\x19\n\x11\x63heckpoint_number\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12-\n\tsign_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65nvelope\x18\x05 \x01(\x0c*\xaf\x02\n\x0fLedgerEntryKind\x12!\n\x1dLEDGER_ENTRY_KIND_UNSPECIFIED\x10\x00\x12&\n\"LEDGER_ENTRY_KIND_MODEL_REGISTERED\x10\x01\x12&\n\"LEDGER_ENTRY_KIND_TICKET_SUBMITTED\x10\x02\x12$\n LEDGER_ENTRY_KIND_TICKET_CHANGED\x10\x03\x12!\n\x1dLEDGER_ENTRY_KIND_RUN_CREATED\x10\x04\x12!\n\x1dLEDGER_ENTRY_KIND_RUN_CHANGED\x10\x05\x12\x1d\n\x19LEDGER_ENTRY_KIND_VERDICT\x10\x06\x12\x1e\n\x1aLEDGER_ENTRY_KIND_RELEASED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aunlearning/v1/ledger.proto\x12\runlearning.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x0bLedgerEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12,\n\x04kind\x18\x04 \x01(\x0e\x32\x1e.unlearning.v1.LedgerEntryKind\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\x12\x16\n\x0epayload_sha256\x18\x07 \x01(\t\x12\x17\n\x0fprevious_digest\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\"\x90\x01\n\x10LedgerCheckpoint\x12\x19\n\x11\x63heckpoint_number\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12-\n\tsign_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65nvelope\x18\x05 \x01(\x0c*\xd4\x03\n\x0fLedgerEntryKind\x12!\n\x1dLEDGER_ENTRY_KIND_UNSPECIFIED\x10\x00\x12&\n\"LEDGER_ENTRY_KIND_MODEL_REGISTERED\x10\x01\x12&\n\"LEDGER_ENTRY_KIND_TICKET_SUBMITTED\x10\x02\x12$\n LEDGER_ENTRY_KIND_TICKET_CHANGED\x10\x03\x12!\n\x1dLEDGER_ENTRY_KIND_RUN_CREATED\x10\x04\x12!\n\x1dLEDGER_ENTRY_KIND_RUN_CHANGED\x10\x05\x12\x1d\n\x19LEDGER_ENTRY_KIND_VERDICT\x10\x06\x12\x1e\n\x1aLEDGER_ENTRY_KIND_RELEASED\x10\x07\x12#\n\x1fLEDGER_ENTRY_KIND_AUDIT_PLANNED\x10\x08\x12+\n\'LEDGER_ENTRY_KIND_REFERENCES_REGISTERED\x10\t\x12(\n$LEDGER_ENTRY_KIND_REFERENCES_TAINTED\x10\n\x12\'\n#LEDGER_ENTRY_KIND_REFERENCES_PURGED\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'unlearning.v1.ledger_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LEDGERENTRYKIND']._serialized_start=468
-  _globals['_LEDGERENTRYKIND']._serialized_end=771
+  _globals['_LEDGERENTRYKIND']._serialized_end=936
   _globals['_LEDGERENTRY']._serialized_start=79
   _globals['_LEDGERENTRY']._serialized_end=318
   _globals['_LEDGERCHECKPOINT']._serialized_start=321

@@ -32,6 +32,10 @@ class _LedgerEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ledge
     LEDGER_ENTRY_KIND_RUN_CHANGED: _LedgerEntryKind.ValueType  # 5
     LEDGER_ENTRY_KIND_VERDICT: _LedgerEntryKind.ValueType  # 6
     LEDGER_ENTRY_KIND_RELEASED: _LedgerEntryKind.ValueType  # 7
+    LEDGER_ENTRY_KIND_AUDIT_PLANNED: _LedgerEntryKind.ValueType  # 8
+    LEDGER_ENTRY_KIND_REFERENCES_REGISTERED: _LedgerEntryKind.ValueType  # 9
+    LEDGER_ENTRY_KIND_REFERENCES_TAINTED: _LedgerEntryKind.ValueType  # 10
+    LEDGER_ENTRY_KIND_REFERENCES_PURGED: _LedgerEntryKind.ValueType  # 11
 
 class LedgerEntryKind(_LedgerEntryKind, metaclass=_LedgerEntryKindEnumTypeWrapper):
     """What an entry records."""
@@ -44,6 +48,10 @@ LEDGER_ENTRY_KIND_RUN_CREATED: LedgerEntryKind.ValueType  # 4
 LEDGER_ENTRY_KIND_RUN_CHANGED: LedgerEntryKind.ValueType  # 5
 LEDGER_ENTRY_KIND_VERDICT: LedgerEntryKind.ValueType  # 6
 LEDGER_ENTRY_KIND_RELEASED: LedgerEntryKind.ValueType  # 7
+LEDGER_ENTRY_KIND_AUDIT_PLANNED: LedgerEntryKind.ValueType  # 8
+LEDGER_ENTRY_KIND_REFERENCES_REGISTERED: LedgerEntryKind.ValueType  # 9
+LEDGER_ENTRY_KIND_REFERENCES_TAINTED: LedgerEntryKind.ValueType  # 10
+LEDGER_ENTRY_KIND_REFERENCES_PURGED: LedgerEntryKind.ValueType  # 11
 Global___LedgerEntryKind: _TypeAlias = LedgerEntryKind  # noqa: Y015
 
 @_typing.final
@@ -76,7 +84,9 @@ class LedgerEntry(_message.Message):
     previous_digest: _builtins.str
     """`digest` of the entry before it; 64 zeros for the first."""
     digest: _builtins.str
-    """SHA-256 over all of the above."""
+    """SHA-256 of the canonical JSON (RFC 8785) of {"sequence", "at": microseconds since 1970 UTC, "actor", "kind": the name of
+    the kind without its prefix, in lower case, "subject", "payload": `payload_sha256`, "previous": `previous_digest`}.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened; the digest covers microseconds."""

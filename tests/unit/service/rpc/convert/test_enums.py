@@ -10,9 +10,10 @@ from google.protobuf.descriptor import EnumDescriptor
 from mcu_core.config import Rung, Schedule
 from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
+from service.domain.ledger import LedgerKind
 from service.domain.run import RunPhase
 from service.domain.ticket import IdSource, TicketState
-from service.pb.unlearning.v1 import model_pb2, run_pb2, ticket_pb2
+from service.pb.unlearning.v1 import ledger_pb2, model_pb2, run_pb2, ticket_pb2
 from service.rpc.convert import enums
 
 TABLES = [
@@ -20,6 +21,7 @@ TABLES = [
     (TicketState, enums.TICKET_STATES, ticket_pb2.DESCRIPTOR.enum_types_by_name["TicketState"]),
     (SlaState, enums.SLA_STATES, ticket_pb2.DESCRIPTOR.enum_types_by_name["SlaState"]),
     (IdSource, enums.SAMPLE_SOURCES, ticket_pb2.DESCRIPTOR.enum_types_by_name["SampleSource"]),
+    (LedgerKind, enums.LEDGER_KINDS, ledger_pb2.DESCRIPTOR.enum_types_by_name["LedgerEntryKind"]),
     (RunPhase, enums.RUN_PHASES, run_pb2.DESCRIPTOR.enum_types_by_name["RunPhase"]),
     (Verdict, enums.VERDICTS, run_pb2.DESCRIPTOR.enum_types_by_name["Verdict"]),
     (Claim, enums.CLAIMS, run_pb2.DESCRIPTOR.enum_types_by_name["Claim"]),
