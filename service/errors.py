@@ -119,6 +119,14 @@ class TicketNotCancellableError(PermanentError):
     """The ticket's run has started or the ticket is closed."""
 
 
+class TicketNotExtendableError(PermanentError):
+    """The ticket is closed: its clock has stopped."""
+
+
+class ExtensionNotAllowedError(PermanentError):
+    """The law does not let the due time move like that."""
+
+
 # Permanent, in things that do not fit together
 
 

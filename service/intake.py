@@ -14,6 +14,7 @@ from service.domain.claim import strongest_claim
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
 from service.domain.entries import ticket_changed, ticket_submitted
+from service.domain.extension import ExtensionRequest
 from service.domain.ledger import LedgerEntry
 from service.domain.model import Model
 from service.domain.release import Release, report_key, weights_key
@@ -34,6 +35,7 @@ from service.errors import (
     UnknownSampleIdsError,
     UnknownTicketError,
 )
+from service.extending import Extender
 from service.ports import (
     Change,
     Clock,
@@ -176,6 +178,25 @@ class Intake:
         cancelled = advance(ticket, TicketEvent.CANCEL, now)
         entry = ticket_changed(ticket, cancelled, TicketEvent.CANCEL, actor, now)
         self.store.save(Change(tickets=(cancelled,), entries=(entry,)))
+        return self.get_ticket(ticket_id, tenant=tenant)
+
+    def extend_ticket(
+        self,
+        ticket_id: str,
+        request: ExtensionRequest,
+        *,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Ticket:
+        """Move a ticket's due time; see `Extender.extend`.
+
+        Raises:
+            UnknownTicketError: there is none.
+        """
+        extender = Extender(store=self.store, clock=self.clock)
+        ticket = self.get_ticket(ticket_id, tenant=tenant)
+        extender.extend(ticket, request, actor=actor, expected_version=expected_version)
         return self.get_ticket(ticket_id, tenant=tenant)
 
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:

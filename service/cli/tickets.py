@@ -1,7 +1,8 @@
-"""Commands about tickets: submit, watch, get, list, cancel, report, receipt."""
+"""Commands about tickets: submit, watch, get, list, cancel, extend, report, receipt."""
 
 import sys
 import uuid
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,8 @@ from service.pb.unlearning.v1 import ticket_pb2 as ticket_pb
 
 SUBMIT_SECONDS = 60.0
 CALL_SECONDS = 15.0
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"]
+"""How a time may be written; all are UTC."""
 
 
 class ReportFormat(StrEnum):
@@ -138,6 +141,44 @@ def cancel(
     request = deletion_pb.CancelTicketRequest(request_id=str(uuid.uuid4()), ticket_id=ticket_id)
     with told_errors(as_json=as_json), connect(address) as client:
         _print_ticket(client.deletion.CancelTicket(request, timeout=CALL_SECONDS).ticket, as_json=as_json)
+
+
+def extend(
+    ticket_id: Annotated[str, typer.Argument(help="The ticket.")],
+    reason: Annotated[str, typer.Option(help="Why; it goes into the ledger. No personal data.")],
+    due: Annotated[datetime | None, typer.Option(formats=TIMES, help="New due time, UTC.")] = None,
+    paused_from: Annotated[
+        datetime | None, typer.Option(formats=TIMES, help="Instead: since when the clock stood still, UTC.")
+    ] = None,
+    paused_until: Annotated[datetime | None, typer.Option(formats=TIMES, help="And until when.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Your own id of this request: sending it twice extends once.")
+    ] = None,
+    etag: Annotated[str, typer.Option(help="Refuse unless the ticket still has this etag (see `get --json`).")] = "",
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Extend a ticket's due time, or record that its clock stood still; either goes into the ledger with its reason.
+
+    GDPR lets the month be extended by up to two further ones, CCPA its 45 days once by up to 45; both only within the
+    first period, in which the person must be told. A pause (GDPR only) is recorded when it is over.
+
+        unlearn extend tkt-… --due 2027-01-31 --reason "the references are being trained anew"
+
+        unlearn extend tkt-… --paused-from 2026-12-01 --paused-until 2026-12-04 --reason "identity was in doubt"
+    """
+    request = deletion_pb.ExtendTicketRequest(
+        request_id=request_id or str(uuid.uuid4()), ticket_id=ticket_id, reason=reason, etag=etag
+    )
+    if due is not None:
+        request.due_time.FromDatetime(due)
+    if paused_from is not None or paused_until is not None:
+        if paused_from is None or paused_until is None:
+            raise typer.BadParameter("a pause needs both --paused-from and --paused-until", param_hint="--paused-from")
+        request.pause.start_time.FromDatetime(paused_from)
+        request.pause.end_time.FromDatetime(paused_until)
+    with told_errors(as_json=as_json), connect(address) as client:
+        _print_ticket(client.deletion.ExtendTicket(request, timeout=CALL_SECONDS).ticket, as_json=as_json)
 
 
 def report(

@@ -18,6 +18,7 @@ class LedgerKind(StrEnum):
     MODEL_REGISTERED = "model_registered"
     TICKET_SUBMITTED = "ticket_submitted"
     TICKET_CHANGED = "ticket_changed"
+    TICKET_EXTENDED = "ticket_extended"
     RUN_CREATED = "run_created"
     RUN_CHANGED = "run_changed"
     AUDIT_PLANNED = "audit_planned"

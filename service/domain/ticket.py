@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.domain.deadline import Regime
+from service.domain.extension import Extension
 
 
 class TicketState(StrEnum):
@@ -93,6 +94,7 @@ class Ticket:
         ids_commitment: keyed commitment to the set of sample ids.
         release_number: the release that closed it.
         version: counts saves; compare-and-swap.
+        extensions: what moved `due_at`, oldest first.
     """
 
     ticket_id: str
@@ -112,6 +114,7 @@ class Ticket:
     release_number: int | None = None
     closed_at: datetime | None = None
     version: int = 0
+    extensions: tuple[Extension, ...] = ()
 
     @property
     def is_open(self) -> bool:

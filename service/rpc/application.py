@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from service.domain.checkpoint import Checkpoint
+from service.domain.extension import ExtensionRequest
 from service.domain.ledger import LedgerEntry
 from service.domain.model import Model
 from service.domain.release import Release
@@ -41,6 +42,21 @@ class Application(Protocol):
 
     def cancel_ticket(self, ticket_id: str, *, tenant: str, actor: str, expected_version: int | None = None) -> Ticket:
         """Withdraw a ticket whose run has not started; cancelling twice is cancelling once.
+
+        With an expected version, only if the ticket still has it.
+        """
+        ...
+
+    def extend_ticket(
+        self,
+        ticket_id: str,
+        request: ExtensionRequest,
+        *,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Ticket:
+        """Move a ticket's due time; the same request once more has no second effect.
 
         With an expected version, only if the ticket still has it.
         """

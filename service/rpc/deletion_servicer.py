@@ -9,6 +9,8 @@ from service.domain.ticket import Ticket, TicketState
 from service.pb.unlearning.v1.deletion_service_pb2 import (
     CancelTicketRequest,
     CancelTicketResponse,
+    ExtendTicketRequest,
+    ExtendTicketResponse,
     GetReceiptRequest,
     GetReceiptResponse,
     GetTicketRequest,
@@ -24,7 +26,7 @@ from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceSe
 from service.pb.unlearning.v1.run_pb2 import RunProgress
 from service.ports import Clock
 from service.rpc.application import Application
-from service.rpc.convert import requests, responses
+from service.rpc.convert import extensions, requests, responses
 from service.rpc.errors import EtagMismatchError
 from service.rpc.identity import current_identity
 from service.rpc.watchers import Watchers
@@ -96,6 +98,23 @@ class DeletionServicer(DeletionServiceServicer):
             ticket_id, tenant=caller.tenant, actor=caller.actor, expected_version=expected_version
         )
         return CancelTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
+
+    def ExtendTicket(self, request: ExtendTicketRequest, context: grpc.ServicerContext) -> ExtendTicketResponse:
+        """Move a ticket's due time."""
+        caller = current_identity()
+        extension = extensions.extension_request(request)
+        ticket = self._application.get_ticket(request.ticket_id, tenant=caller.tenant)
+        is_repeated = any(earlier.request.request_id == extension.request_id for earlier in ticket.extensions)
+        if request.etag and not is_repeated and responses.ticket_etag(ticket) != request.etag:
+            raise EtagMismatchError("the ticket changed since it was read: read it again", ticket_id=ticket.ticket_id)
+        extended = self._application.extend_ticket(
+            ticket.ticket_id,
+            extension,
+            tenant=caller.tenant,
+            actor=caller.actor,
+            expected_version=ticket.version if request.etag else None,
+        )
+        return ExtendTicketResponse(ticket=responses.ticket(extended, self._clock.now()))
 
     def GetReceipt(self, request: GetReceiptRequest, context: grpc.ServicerContext) -> GetReceiptResponse:
         """Return the signed receipt of a ticket."""

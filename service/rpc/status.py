@@ -49,6 +49,8 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.EmptyForgetSetError: (grpc.StatusCode.INVALID_ARGUMENT, "EMPTY_FORGET_SET"),
         errors.ForgetSetTooLargeError: (grpc.StatusCode.FAILED_PRECONDITION, "FORGET_SET_TOO_LARGE"),
         errors.TicketNotCancellableError: (grpc.StatusCode.FAILED_PRECONDITION, "TICKET_NOT_CANCELLABLE"),
+        errors.TicketNotExtendableError: (grpc.StatusCode.FAILED_PRECONDITION, "TICKET_NOT_EXTENDABLE"),
+        errors.ExtensionNotAllowedError: (grpc.StatusCode.FAILED_PRECONDITION, "EXTENSION_NOT_ALLOWED"),
         errors.ManifestError: (grpc.StatusCode.FAILED_PRECONDITION, "MANIFEST_UNUSABLE"),
         errors.ManifestDigestMismatchError: (grpc.StatusCode.FAILED_PRECONDITION, "MANIFEST_DIGEST_MISMATCH"),
         errors.WeightsError: (grpc.StatusCode.FAILED_PRECONDITION, "WEIGHTS_UNUSABLE"),

@@ -54,6 +54,7 @@ LEDGER_KINDS: Mapping[LedgerKind, ledger_pb2.LedgerEntryKind.ValueType] = Mappin
         LedgerKind.MODEL_REGISTERED: ledger_pb2.LEDGER_ENTRY_KIND_MODEL_REGISTERED,
         LedgerKind.TICKET_SUBMITTED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_SUBMITTED,
         LedgerKind.TICKET_CHANGED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_CHANGED,
+        LedgerKind.TICKET_EXTENDED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_EXTENDED,
         LedgerKind.RUN_CREATED: ledger_pb2.LEDGER_ENTRY_KIND_RUN_CREATED,
         LedgerKind.RUN_CHANGED: ledger_pb2.LEDGER_ENTRY_KIND_RUN_CHANGED,
         LedgerKind.VERDICT: ledger_pb2.LEDGER_ENTRY_KIND_VERDICT,

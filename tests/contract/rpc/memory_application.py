@@ -8,6 +8,7 @@ from typing import Literal
 
 from service.domain.checkpoint import Checkpoint
 from service.domain.deadline import due_time
+from service.domain.extension import ExtensionRequest, grant
 from service.domain.ledger import LedgerEntry
 from service.domain.model import Model
 from service.domain.release import Release
@@ -22,6 +23,7 @@ from service.errors import (
     RequestIdReusedError,
     StaleVersionError,
     TicketNotCancellableError,
+    TicketNotExtendableError,
     UnknownCheckpointError,
     UnknownLineageError,
     UnknownReportError,
@@ -146,6 +148,37 @@ class MemoryApplication:
             raise TicketNotCancellableError("its run has started", ticket_id=ticket_id, state=ticket.state.value)
         self.actors.append(actor)
         return self.change(ticket, TicketEvent.CANCEL)
+
+    def extend_ticket(
+        self,
+        ticket_id: str,
+        request: ExtensionRequest,
+        *,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Ticket:
+        ticket = self.get_ticket(ticket_id, tenant=tenant)
+        for earlier in ticket.extensions:
+            if earlier.request.request_id == request.request_id:
+                if earlier.request != request:
+                    raise RequestIdReusedError("used before with another payload", ticket_id=ticket_id)
+                return ticket
+        if expected_version not in {None, ticket.version}:
+            raise StaleVersionError("changed", ticket_id=ticket_id)
+        if not ticket.is_open:
+            raise TicketNotExtendableError("closed", ticket_id=ticket_id)
+        extension = grant(
+            request,
+            received_at=ticket.received_at,
+            due_at=ticket.due_at,
+            regime=ticket.regime,
+            earlier=ticket.extensions,
+            actor=actor,
+            now=self.clock.now(),
+        )
+        self.actors.append(actor)
+        return self.save(replace(ticket, due_at=extension.due_at, extensions=(*ticket.extensions, extension)))
 
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:
         self._enter()

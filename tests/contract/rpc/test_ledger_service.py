@@ -72,8 +72,7 @@ def test_a_page_token_belongs_to_its_filters(api: Api, entries: list[LedgerEntry
     [
         (ListEntriesRequest(page_size=-1), "page_size"),
         (ListEntriesRequest(after_sequence=-1), "after_sequence"),
-        (ListEntriesRequest(kinds=[0]), "kinds[0]"),
-        (ListEntriesRequest(kinds=[1, 99]), "kinds[1]"),
+        (ListEntriesRequest(kinds=[ledger_pb2.LEDGER_ENTRY_KIND_UNSPECIFIED]), "kinds[0]"),
         (ListEntriesRequest(subject="s" * 129), "subject"),
         (ListEntriesRequest(page_token="rubbish"), "page_token"),
     ],

@@ -92,8 +92,8 @@ def test_a_message_that_is_too_large_is_refused(api: Api) -> None:
 def test_health_is_told_for_every_service(api: Api) -> None:
     for service in ("", *(service.full_name for service in SERVED)):
         assert _health(api.channel, service) == HealthCheckResponse.SERVING
-    for service in UNSERVED:
-        assert _health(api.channel, service.full_name) == HealthCheckResponse.NOT_SERVING
+    for unserved in UNSERVED:
+        assert _health(api.channel, unserved.full_name) == HealthCheckResponse.NOT_SERVING
     assert refusal_of(lambda: _health(api.channel, "nonsense")).code is grpc.StatusCode.NOT_FOUND
 
 

@@ -24,6 +24,7 @@ SERVED_METHODS = {
     "ListReleases",
     "GetReport",
     "GetRun",
+    "ExtendTicket",
     "ListEntries",
     "GetCheckpoint",
 }

@@ -163,7 +163,14 @@ class DeletionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExtendTicket(self, request, context):
-        """Extends the due time as far as the regime allows, with a reason that is recorded.
+        """Moves the due time as far as the regime allows, with a reason that is recorded in the ledger: by an extension, or by a
+        pause during which the clock stood still. Nothing else ever moves it.
+
+        An extension must be made within the first period (GDPR: a month, to two further months at most; CCPA: 45 days, to 45
+        further ones, once), for the person must be told of it within that. A pause is recorded when it is over: until then
+        the ticket shows the earlier due time. CCPA knows none. Reasons of refusal: UNKNOWN_TICKET, TICKET_NOT_EXTENDABLE (it
+        is closed), EXTENSION_NOT_ALLOWED (metadata: `latest_due_time` where there is one), REQUEST_ID_REUSED (within the
+        ticket), ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,6 +36,7 @@ class _LedgerEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ledge
     LEDGER_ENTRY_KIND_REFERENCES_REGISTERED: _LedgerEntryKind.ValueType  # 9
     LEDGER_ENTRY_KIND_REFERENCES_TAINTED: _LedgerEntryKind.ValueType  # 10
     LEDGER_ENTRY_KIND_REFERENCES_PURGED: _LedgerEntryKind.ValueType  # 11
+    LEDGER_ENTRY_KIND_TICKET_EXTENDED: _LedgerEntryKind.ValueType  # 12
 
 class LedgerEntryKind(_LedgerEntryKind, metaclass=_LedgerEntryKindEnumTypeWrapper):
     """What an entry records."""
@@ -52,6 +53,7 @@ LEDGER_ENTRY_KIND_AUDIT_PLANNED: LedgerEntryKind.ValueType  # 8
 LEDGER_ENTRY_KIND_REFERENCES_REGISTERED: LedgerEntryKind.ValueType  # 9
 LEDGER_ENTRY_KIND_REFERENCES_TAINTED: LedgerEntryKind.ValueType  # 10
 LEDGER_ENTRY_KIND_REFERENCES_PURGED: LedgerEntryKind.ValueType  # 11
+LEDGER_ENTRY_KIND_TICKET_EXTENDED: LedgerEntryKind.ValueType  # 12
 Global___LedgerEntryKind: _TypeAlias = LedgerEntryKind  # noqa: Y015
 
 @_typing.final
