@@ -42,9 +42,11 @@ from service.reconciler import Chore, Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
 from service.rpc.server import RpcServer, build_server
+from service.selecting import Selector
 from service.settings import ObjectStoreKind, Settings
 from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
 from service.transitions import Transitions
+from service.uploads import UploadOffice
 from service.workflow import Workflow
 
 CONTROLLER = "controller"
@@ -53,6 +55,8 @@ OPERATOR = "operator"
 """Actor of a command that works on the data directory itself."""
 
 
+SWEEP_UPLOADS_EVERY = timedelta(minutes=10)
+"""So much longer than promised an upload may be kept."""
 KEEP_LEDGER_EVERY = timedelta(seconds=5)
 """A round asks the object store once, and verifies up to a thousand entries."""
 
@@ -122,6 +126,13 @@ def build_service(settings: Settings) -> Service:
     workflow = build_workflow(
         settings, store=store, objects=objects, manifests=manifests, clock=clock, key=key, metrics=metrics
     )
+    uploads = UploadOffice(
+        store=store,
+        clock=clock,
+        key=key,
+        most_ids=settings.max_upload_ids,
+        keep=timedelta(hours=settings.upload_keep_hours),
+    )
     keeper = LedgerKeeper(
         store=store,
         objects=objects,
@@ -138,6 +149,7 @@ def build_service(settings: Settings) -> Service:
         clock=clock,
         key=key,
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
+        selector=Selector(manifests=manifests, key=key, uploads=uploads),
         receipts=ReceiptOffice(store=store, manifests=manifests, clock=clock, key=key, signer=load_signer(settings)),
         render=report_page.render,
     )
@@ -147,7 +159,10 @@ def build_service(settings: Settings) -> Service:
         reconciler=Reconciler(
             workflow=workflow,
             interval_seconds=settings.reconcile_interval_seconds,
-            chores=(Chore(name="ledger", do=keeper.tend, every=KEEP_LEDGER_EVERY),),
+            chores=(
+                Chore(name="ledger", do=keeper.tend, every=KEEP_LEDGER_EVERY),
+                Chore(name="uploads", do=uploads.sweep, every=SWEEP_UPLOADS_EVERY),
+            ),
         ),
         server=build_server(intake, settings, metrics, clock),
         metrics_server=serve_metrics(registry, settings.host, settings.metrics_port),

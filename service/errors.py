@@ -119,6 +119,18 @@ class TicketNotCancellableError(PermanentError):
     """The ticket's run has started or the ticket is closed."""
 
 
+class UnknownSubjectIdsError(UnknownSampleIdsError):
+    """Some people have no training sample in the lineage's manifest."""
+
+
+class UnknownUploadError(PermanentError):
+    """No such upload, or it was for another lineage, is not complete or was erased."""
+
+
+class UploadIncompleteError(PermanentError):
+    """An upload ended with another number of ids than it had promised."""
+
+
 class TicketNotExtendableError(PermanentError):
     """The ticket is closed: its clock has stopped."""
 

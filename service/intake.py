@@ -1,7 +1,7 @@
 """What callers ask for: tickets are taken in, and everything can be read."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,12 +15,13 @@ from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
 from service.domain.entries import ticket_changed, ticket_submitted
 from service.domain.extension import ExtensionRequest
-from service.domain.ledger import LedgerEntry
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.domain.model import Model
 from service.domain.release import Release, report_key, weights_key
 from service.domain.run import ProgressSnapshot, UnlearningRun, attempt_prefix
-from service.domain.submission import Registration, Submission, TicketPreview
-from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance
+from service.domain.submission import ByUpload, Registration, Submission, TicketPreview
+from service.domain.ticket import Ticket, TicketEvent, TicketState, advance
+from service.domain.upload import Upload, UploadHeader
 from service.errors import (
     DigestMismatchError,
     DuplicateSampleIdsError,
@@ -39,7 +40,6 @@ from service.extending import Extender
 from service.ports import (
     Change,
     Clock,
-    LedgerQuery,
     ManifestSource,
     ObjectStore,
     Store,
@@ -47,6 +47,7 @@ from service.ports import (
 )
 from service.receipts import ReceiptOffice
 from service.registration import Registry
+from service.selecting import Selector, source_of
 
 CANCELLABLE_STATES = frozenset(
     {TicketState.ACCEPTED, TicketState.ON_HOLD, TicketState.SCHEDULED, TicketState.NEEDS_ATTENTION}
@@ -65,6 +66,7 @@ class Intake:
     key: CommitmentKey
     registry: Registry
     receipts: ReceiptOffice
+    selector: Selector
     render: Callable[[AuditReport], bytes]
     """Makes a report's HTML."""
 
@@ -82,15 +84,17 @@ class Intake:
             DuplicateSampleIdsError: ids named twice, by position.
             UnknownSampleIdsError: ids that are no training samples, by position.
             ForgetSetTooLargeError: no training sample would be left.
+            ServiceError: the samples cannot be selected; see `Selector.sample_ids`.
         """
-        payload = self.key.of_request(submission.lineage, submission.regime.value, submission.sample_ids)
+        payload = self.selector.request_digest(submission)
         # 1. Idempotency
         existing = self.store.ticket_by_request(tenant, submission.request_id)
         if existing is not None:
             return _same_request(existing, payload)
         # 2. Resolution
         model = self.get_model(submission.lineage, tenant=tenant)
-        self._resolve(model, submission.sample_ids)
+        sample_ids = self.selector.sample_ids(submission, model)
+        self._resolve(model, sample_ids)
         # 3. Write before acknowledge
         now = self.clock.now()
         ticket = Ticket(
@@ -99,16 +103,19 @@ class Intake:
             lineage=submission.lineage,
             request_id=submission.request_id,
             payload_digest=payload,
-            ids_commitment=self.key.of_sample_ids(submission.sample_ids),
-            source=IdSource.INLINE,
-            sample_count=len(submission.sample_ids),
+            ids_commitment=self.key.of_sample_ids(sample_ids),
+            source=source_of(submission),
+            sample_count=len(sample_ids),
             regime=submission.regime,
             received_at=now,
             due_at=due_time(now, submission.regime),
         )
         entry = ticket_submitted(ticket, actor)
-        ids = ((ticket.ticket_id, submission.sample_ids),)
-        change = Change(tickets=(ticket,), sample_ids=ids, entries=(entry,))
+        if isinstance(submission.selection, ByUpload):
+            used = ((ticket.ticket_id, submission.selection.upload_id),)
+            change = Change(tickets=(ticket,), uploads_used=used, entries=(entry,))
+        else:
+            change = Change(tickets=(ticket,), sample_ids=((ticket.ticket_id, sample_ids),), entries=(entry,))
         try:
             self.store.save(change)
         except RequestIdReusedError:
@@ -122,7 +129,7 @@ class Intake:
     def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
         """Check a request as `submit_ticket` does, and tell what would come of it; nothing is saved."""
         model = self.get_model(submission.lineage, tenant=tenant)
-        rows = self._resolve(model, submission.sample_ids)
+        rows = self._resolve(model, self.selector.sample_ids(submission, model))
         forgotten = self.store.forgotten_rows(model.lineage)
         already = sum(row in forgotten for row in rows)
         return TicketPreview(
@@ -131,6 +138,15 @@ class Intake:
             due_at=due_time(self.clock.now(), submission.regime),
             claim=strongest_claim(len(rows) - already),
         )
+
+    def upload_sample_ids(self, header: UploadHeader, pieces: Iterable[Sequence[str]], *, tenant: str) -> Upload:
+        """Store a set of ids for a later request; see `UploadOffice.receive`.
+
+        Raises:
+            UnknownLineageError: no such lineage for this tenant.
+        """
+        self.get_model(header.lineage, tenant=tenant)
+        return self.selector.uploads.receive(header, pieces, tenant=tenant)
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
         """Return a ticket of this tenant.

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from service.attestation import PAYLOAD_TYPE, attest, checkpoint_statement
 from service.checkpoints import latest_number, read_checkpoint
 from service.domain.checkpoint import Checkpoint, checkpoint_key
-from service.domain.ledger import LedgerEntry, verify_chain
+from service.domain.ledger import LedgerEntry, LedgerQuery, verify_chain
 from service.errors import (
     DigestMismatchError,
     LedgerBrokenError,
@@ -14,13 +15,21 @@ from service.errors import (
     SignatureError,
     UnknownCheckpointError,
 )
-from service.ports import Clock, LedgerObserver, LedgerQuery, ObjectStore, Store
+from service.ports import Clock, ObjectStore, Store
 from service.signing import PublicKey, Signer, load_public_key, read_envelope, verify_envelope
 
 ENTRIES_A_ROUND = 1000
 """Verified at once: about a tenth of a second."""
 PATROL_EVERY = timedelta(days=1)
 """From the beginning of one reading of the whole chain to the next: so long a change behind the head goes unseen."""
+
+
+class LedgerObserver(Protocol):
+    """Hears of a ledger that does not verify."""
+
+    def ledger_verification_failed(self) -> None:
+        """A verification found the ledger broken."""
+        ...
 
 
 class LedgerKeeper:

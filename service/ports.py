@@ -9,8 +9,8 @@ from typing import Protocol
 
 from mcu_core.report import AuditReport
 from service.domain.canary import Canary
-from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerKind
-from service.domain.manifest import Manifest, ResolvedIds
+from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerQuery
+from service.domain.manifest import Manifest, ResolvedIds, SelectedSamples
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import FailureKind, RunPhase, UnlearningRun
@@ -44,6 +44,8 @@ class Change:
     """(lineage, its canaries), of inserted models."""
     canaries_taken: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     """(lineage, run id, rows): which canaries a run takes; an earlier run's claim on them ends."""
+    uploads_used: tuple[tuple[str, str], ...] = ()
+    """(ticket id, upload id): the ids of an inserted ticket are those of an upload."""
     entries: tuple[LedgerDraft, ...] = ()
 
 
@@ -57,18 +59,6 @@ class TicketQuery:
     """Empty: all."""
     after: tuple[datetime, str] | None = None
     """(received_at, ticket_id) of the last one already seen."""
-    limit: int = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerQuery:
-    """Which entries of the ledger to read, oldest first."""
-
-    after: int = 0
-    """Sequence number of the last one already seen."""
-    subject: str | None = None
-    kinds: frozenset[LedgerKind] = frozenset()
-    """Empty: all."""
     limit: int = 50
 
 
@@ -273,6 +263,18 @@ class ManifestSource(Protocol):
         """Find the rows of sample ids."""
         ...
 
+    def of_subjects(self, digest: str, subject_ids: Sequence[str]) -> SelectedSamples:
+        """Find the training samples of people, each of whom is named once.
+
+        Raises:
+            ManifestError: the manifest knows no people.
+        """
+        ...
+
+    def of_label(self, digest: str, label: int) -> SelectedSamples:
+        """Find the training samples of a label."""
+        ...
+
 
 def manifest_key(digest: str) -> str:
     """Return where a manifest lies in the object store."""
@@ -336,14 +338,6 @@ class DecodedPixels(Protocol):
         Raises:
             ObjectStoreUnavailableError: it cannot be done now.
         """
-        ...
-
-
-class LedgerObserver(Protocol):
-    """Hears of a ledger that does not verify."""
-
-    def ledger_verification_failed(self) -> None:
-        """A verification found the ledger broken."""
         ...
 
 

@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     """Further calls accepted before new ones are refused as overload."""
     max_watchers: Annotated[int, Field(ge=1, le=256)] = 8
     """Streams open at once; each has a thread of its own, so that it keeps no other call waiting."""
+    max_uploads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Uploads of ids at once; each has a thread of its own, and its ids in memory until it is complete."""
+    max_upload_ids: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000_000
+    """Ids of one upload."""
+    upload_keep_hours: Annotated[float, Field(gt=0.0, le=24.0 * 31)] = 24.0
+    """How long an upload waits for its ticket before it is erased; what no ticket uses shall not be kept."""
     max_message_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     """Largest request: 50 000 ids of some 300 bytes."""
     reconcile_interval_seconds: Annotated[float, Field(gt=0.0, le=60.0)] = 0.5

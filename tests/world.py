@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors.numpy import save
@@ -36,7 +36,9 @@ from service.recomputation import Recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.selecting import Selector
 from service.transitions import Transitions
+from service.uploads import UploadOffice, UploadStore
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept, told_evidence
 from tests.canaries import APPENDED_ROWS, MANY, REGISTER, planted
@@ -51,6 +53,7 @@ WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.z
 ATTEMPT_FAILURES = 3
 CANARIES_PER_RUN = 3
 RETRY_SECONDS = 10.0
+MOST_UPLOADED = 1000
 PURGE_AFTER = timedelta(days=28)
 _ROUNDS = 60
 """More than any story needs."""
@@ -173,6 +176,17 @@ class World:
             clock=self.clock,
             key=KEY,
             registry=registry,
+            selector=Selector(
+                manifests=self.manifests,
+                key=KEY,
+                uploads=UploadOffice(
+                    store=cast("UploadStore", store),
+                    clock=self.clock,
+                    key=KEY,
+                    most_ids=MOST_UPLOADED,
+                    keep=timedelta(hours=24),
+                ),
+            ),
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
             render=report_page.render,
         )

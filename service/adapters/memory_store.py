@@ -9,13 +9,14 @@ from itertools import islice
 
 from service.adapters.totals import count_verdicts, outcome_of
 from service.domain.canary import Canary
-from service.domain.ledger import LedgerEntry, chain
+from service.domain.ledger import LedgerEntry, LedgerQuery, chain
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import RunPhase, UnlearningRun
 from service.domain.ticket import Ticket, TicketState
+from service.domain.upload import Upload
 from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
-from service.ports import Change, LedgerQuery, StoreTotals, TicketQuery
+from service.ports import Change, StoreTotals, TicketQuery
 
 
 class MemoryStore:
@@ -30,6 +31,10 @@ class MemoryStore:
         self._releases: dict[tuple[str, int], Release] = {}
         self._forgotten: dict[str, dict[int, int]] = {}
         self._canaries: dict[str, dict[int, Canary]] = {}
+        self._uploads: dict[str, Upload] = {}
+        self._uploaded: dict[str, list[str]] = {}
+        self._uploads_used: dict[str, str] = {}
+        """Upload by ticket."""
         self._ledger: list[LedgerEntry] = []
 
     def save(self, change: Change) -> None:
@@ -39,6 +44,7 @@ class MemoryStore:
             for ticket in change.tickets:
                 self._tickets[ticket.ticket_id] = replace(ticket, version=ticket.version + 1)
             self._sample_ids.update(change.sample_ids)
+            self._uploads_used.update(change.uploads_used)
             for run in change.runs:
                 self._runs[run.run_id] = replace(run, version=run.version + 1)
             for model in change.models:
@@ -77,6 +83,8 @@ class MemoryStore:
         for lineage, _, rows in change.forgotten:
             if not self._forgotten.get(lineage, {}).keys().isdisjoint(rows):
                 raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already")
+        if any(upload_id not in self._uploads for _, upload_id in change.uploads_used):
+            raise StaleVersionError("the upload was erased")
         self._check_canaries(change)
 
     def _check_canaries(self, change: Change) -> None:
@@ -114,7 +122,8 @@ class MemoryStore:
     def sample_ids(self, ticket_id: str) -> Sequence[str]:
         """Return a ticket's sample ids in the order of the request."""
         with self._lock:
-            return self._sample_ids.get(ticket_id, ())
+            used = self._uploads_used.get(ticket_id)
+            return self._sample_ids.get(ticket_id, ()) if used is None else tuple(self._uploaded[used])
 
     def model(self, lineage: str) -> Model | None:
         """Return a registered lineage."""
@@ -166,6 +175,61 @@ class MemoryStore:
             if query.subject in {None, entry.subject} and (not query.kinds or entry.kind in query.kinds)
         )
         return list(islice(found, query.limit))
+
+    def begin_upload(self, upload: Upload) -> None:
+        """Save an upload that has no ids yet."""
+        with self._lock:
+            self._uploads[upload.upload_id] = upload
+            self._uploaded[upload.upload_id] = []
+
+    def extend_upload(self, upload_id: str, first: int, sample_ids: Sequence[str]) -> None:
+        """Save further ids."""
+        with self._lock:
+            if upload_id not in self._uploads or len(self._uploaded[upload_id]) != first:
+                raise StaleVersionError("the upload was erased or changed meanwhile")
+            self._uploaded[upload_id].extend(sample_ids)
+
+    def finish_upload(self, upload: Upload) -> None:
+        """Save that an upload is complete."""
+        with self._lock:
+            if self.upload_by_request(upload.tenant, upload.header.request_id) is not None:
+                raise RequestIdReusedError("the request id was used before")
+            if upload.upload_id not in self._uploads:
+                raise StaleVersionError("the upload was erased meanwhile")
+            self._uploads[upload.upload_id] = upload
+
+    def drop_upload(self, upload_id: str) -> None:
+        """Erase an upload that no ticket uses."""
+        with self._lock:
+            if upload_id not in self._uploads_used.values():
+                self._uploads.pop(upload_id, None)
+                self._uploaded.pop(upload_id, None)
+
+    def upload(self, upload_id: str) -> Upload | None:
+        """Return an upload."""
+        with self._lock:
+            return self._uploads.get(upload_id)
+
+    def upload_by_request(self, tenant: str, request_id: str) -> Upload | None:
+        """Return the complete upload that this request made."""
+        with self._lock:
+            complete = (upload for upload in self._uploads.values() if upload.is_complete)
+            return next((u for u in complete if (u.tenant, u.header.request_id) == (tenant, request_id)), None)
+
+    def uploaded_ids(self, upload_id: str) -> Iterator[Sequence[str]]:
+        """Yield an upload's ids."""
+        with self._lock:
+            ids = tuple(self._uploaded.get(upload_id, ()))
+        yield ids
+
+    def erase_uploads(self, now: datetime) -> int:
+        """Erase what has expired and no ticket uses."""
+        with self._lock:
+            used = set(self._uploads_used.values())
+            expired = [key for key, upload in self._uploads.items() if upload.expires_at <= now and key not in used]
+            for key in expired:
+                self.drop_upload(key)
+        return len(expired)
 
     def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,15 +30,37 @@ from service.adapters.sql_rows import (
     take_canaries,
 )
 from service.adapters.sql_totals import read_totals
-from service.adapters.tables import CANARIES, FORGOTTEN, LEDGER, MODELS, RELEASES, RUNS, TICKET_SAMPLES, TICKETS
+from service.adapters.sql_uploads import (
+    UPLOAD_JSON,
+    erase,
+    finish,
+    has_expired,
+    insert_piece,
+    insert_upload,
+    piece_after,
+    upload_of,
+    use_upload,
+)
+from service.adapters.tables import (
+    CANARIES,
+    FORGOTTEN,
+    LEDGER,
+    MODELS,
+    RELEASES,
+    RUNS,
+    TICKET_SAMPLES,
+    TICKETS,
+    UPLOADS,
+)
 from service.domain.canary import Canary
-from service.domain.ledger import LedgerEntry, microseconds
+from service.domain.ledger import LedgerEntry, LedgerQuery, microseconds
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
 from service.domain.ticket import Ticket
+from service.domain.upload import Upload
 from service.errors import StoreUnavailableError
-from service.ports import Change, LedgerQuery, StoreTotals, TicketQuery
+from service.ports import Change, StoreTotals, TicketQuery
 
 R = TypeVar("R")
 
@@ -93,6 +116,8 @@ class SqlStore:
                 save_ticket(connection, ticket)
             for ticket_id, sample_ids in change.sample_ids:
                 insert_sample_ids(connection, ticket_id, sample_ids)
+            for ticket_id, upload_id in change.uploads_used:
+                use_upload(connection, ticket_id, upload_id)
             for run in change.runs:
                 save_run(connection, run)
             for model in change.models:
@@ -140,7 +165,9 @@ class SqlStore:
         """Return a ticket's sample ids in the order of the request."""
         statement = sa.select(TICKET_SAMPLES.c.sample_id).where(TICKET_SAMPLES.c.ticket_id == ticket_id)
         with self._reading() as connection:
-            return connection.execute(statement.order_by(TICKET_SAMPLES.c.position)).scalars().all()
+            ids = connection.execute(statement.order_by(TICKET_SAMPLES.c.position)).scalars().all()
+            upload_id = None if ids else upload_of(connection, ticket_id)
+        return ids if upload_id is None else [key for piece in self.uploaded_ids(upload_id) for key in piece]
 
     def model(self, lineage: str) -> Model | None:
         """Return a registered lineage."""
@@ -199,6 +226,51 @@ class SqlStore:
         with self._reading() as connection:
             rows = connection.execute(statement.order_by(LEDGER.c.sequence).limit(query.limit)).mappings().all()
         return [entry(row) for row in rows]
+
+    def begin_upload(self, upload: Upload) -> None:
+        """Save an upload that has no ids yet."""
+        with self._writing() as connection:
+            insert_upload(connection, upload)
+
+    def extend_upload(self, upload_id: str, first: int, sample_ids: Sequence[str]) -> None:
+        """Save further ids."""
+        with self._writing() as connection:
+            insert_piece(connection, upload_id, first, sample_ids)
+
+    def finish_upload(self, upload: Upload) -> None:
+        """Save that an upload is complete."""
+        with self._writing() as connection:
+            finish(connection, upload)
+
+    def drop_upload(self, upload_id: str) -> None:
+        """Erase an upload that no ticket uses."""
+        with self._writing() as connection:
+            erase(connection, UPLOADS.c.upload_id == upload_id)
+
+    def upload(self, upload_id: str) -> Upload | None:
+        """Return an upload."""
+        return self._one(sa.select(UPLOADS.c.document).where(UPLOADS.c.upload_id == upload_id), UPLOAD_JSON)
+
+    def upload_by_request(self, tenant: str, request_id: str) -> Upload | None:
+        """Return the complete upload that this request made."""
+        where = sa.and_(UPLOADS.c.tenant == tenant, UPLOADS.c.request_id == request_id, UPLOADS.c.is_complete.is_(True))
+        return self._one(sa.select(UPLOADS.c.document).where(where), UPLOAD_JSON)
+
+    def uploaded_ids(self, upload_id: str) -> Iterator[Sequence[str]]:
+        """Yield an upload's ids, a piece at a time."""
+        position = -1
+        while True:
+            with self._reading() as connection:
+                piece = piece_after(connection, upload_id, position)
+            if piece is None:
+                return
+            position = piece[0]
+            yield piece[1]
+
+    def erase_uploads(self, now: datetime) -> int:
+        """Erase what has expired and no ticket uses."""
+        with self._writing() as connection:
+            return erase(connection, has_expired(now))
 
     def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""

@@ -1,7 +1,8 @@
-"""Commands about tickets: submit, watch, get, list, cancel, extend, report, receipt."""
+"""Commands about tickets: submit, upload, watch, get, list, cancel, extend, report, receipt."""
 
 import sys
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +36,9 @@ from service.pb.unlearning.v1 import ticket_pb2 as ticket_pb
 
 SUBMIT_SECONDS = 60.0
 CALL_SECONDS = 15.0
+UPLOAD_SECONDS = 3600.0
+IDS_A_MESSAGE = 10_000
+"""Of an upload: some 2.5 MB where ids are long."""
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"]
 """How a time may be written; all are UTC."""
 
@@ -51,6 +55,14 @@ def submit(
     sample_ids: Annotated[list[str] | None, typer.Argument(help="Sample ids to forget.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Read ids from a file, one a line; `-` is standard input.")
+    ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead: a person, as the manifest's subject_id has them; may be repeated."),
+    ] = None,
+    label: Annotated[int | None, typer.Option(min=0, help="Instead: every training sample of this label.")] = None,
+    upload_id: Annotated[
+        str | None, typer.Option("--upload", help="Instead: a set that `unlearn upload` sent.")
     ] = None,
     regime: Annotated[Regime, typer.Option(help="Law that sets the deadline.")] = Regime.GDPR,
     request_id: Annotated[
@@ -70,15 +82,21 @@ def submit(
         unlearn submit fashion --file ids.txt --watch
 
         cut -d, -f1 requests.csv | unlearn submit fashion --file -
+
+    or the samples are those of people, of a label, or of a set that is too large for one message:
+
+        unlearn submit fashion --subject person-7 --subject person-9
+
+        unlearn submit fashion --label 3
+
+        unlearn submit fashion --upload upl-…
     """
-    if not sample_ids and file is None:
-        raise typer.BadParameter("name sample ids, or give --file (`-` reads standard input)", param_hint="SAMPLE_IDS")
-    ids = [*(sample_ids or []), *(read_ids(file) if file else [])]
+    selection = _selection(sample_ids, file, subject, label, upload_id)
     with told_errors(as_json=as_json), connect(address) as client:
         request = deletion_pb.SubmitTicketRequest(
             request_id=request_id or str(uuid.uuid4()),
             lineage=lineage,
-            samples=selection_pb.SampleSelection(inline=selection_pb.SampleIds(sample_ids=ids)),
+            samples=selection,
             regime=ticket_pb.Regime.Value(f"REGIME_{regime.name}"),
             validate_only=validate_only,
         )
@@ -89,6 +107,35 @@ def submit(
         _print_ticket(response.ticket, as_json=as_json)
         if watch_it:
             _watch(client, response.ticket.ticket_id, as_json=as_json)
+
+
+def upload(
+    lineage: Annotated[str, typer.Argument(help="The model that the ids are meant for.")],
+    file: Annotated[Path, typer.Option("--file", "-f", help="Ids, one a line; `-` is standard input.")],
+    request_id: Annotated[
+        str | None, typer.Option(help="Your own id of this upload: sending the same set twice makes one.")
+    ] = None,
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Send a set of sample ids that is too large for one message; `unlearn submit --upload` uses it.
+
+    The service erases it after a day unless a ticket uses it.
+    """
+    ids = read_ids(file)
+    header = deletion_pb.UploadHeader(
+        request_id=request_id or str(uuid.uuid4()), lineage=lineage, sample_count=len(ids)
+    )
+    with told_errors(as_json=as_json), connect(address) as client:
+        response = client.deletion.UploadSampleIds(_messages(header, ids), timeout=UPLOAD_SECONDS)
+    if as_json:
+        print_json(message_dict(response))
+        return
+    rows = [
+        ("samples", str(response.sample_count)),
+        ("kept until", response.expire_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S UTC")),
+    ]
+    print_fields(f"Upload {response.upload_id}", rows)
 
 
 def watch(
@@ -283,6 +330,37 @@ def read_ids(file: Path) -> list[str]:
         raise typer.BadParameter(f"{file} cannot be read: {error}", param_hint="--file") from error
     # Only line feeds separate: an id may hold whatever else looks like a line's end or a space.
     return [line for line in (raw.removesuffix("\r") for raw in text.split("\n")) if line]
+
+
+def _selection(
+    sample_ids: list[str] | None,
+    file: Path | None,
+    subjects: list[str] | None,
+    label: int | None,
+    upload_id: str | None,
+) -> selection_pb.SampleSelection:
+    """Return what was named; it must have been named in one way."""
+    given = [bool(sample_ids) or file is not None, bool(subjects), label is not None, upload_id is not None]
+    if sum(given) != 1:
+        raise typer.BadParameter(
+            "name sample ids (or give --file, `-` reads standard input), or --subject, or --label, or --upload",
+            param_hint="SAMPLE_IDS",
+        )
+    if subjects:
+        return selection_pb.SampleSelection(subjects=selection_pb.SubjectIds(subject_ids=subjects))
+    if label is not None:
+        return selection_pb.SampleSelection(label=label)
+    if upload_id is not None:
+        return selection_pb.SampleSelection(upload_id=upload_id)
+    ids = [*(sample_ids or []), *(read_ids(file) if file else [])]
+    return selection_pb.SampleSelection(inline=selection_pb.SampleIds(sample_ids=ids))
+
+
+def _messages(header: deletion_pb.UploadHeader, ids: list[str]) -> Iterator[deletion_pb.UploadSampleIdsRequest]:
+    yield deletion_pb.UploadSampleIdsRequest(header=header)
+    for start in range(0, len(ids), IDS_A_MESSAGE):
+        chunk = selection_pb.SampleIds(sample_ids=ids[start : start + IDS_A_MESSAGE])
+        yield deletion_pb.UploadSampleIdsRequest(chunk=chunk)
 
 
 def _print_ticket(ticket: ticket_pb.Ticket, *, as_json: bool) -> None:

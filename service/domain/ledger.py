@@ -56,6 +56,18 @@ class LedgerEntry:
     digest: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerQuery:
+    """Which entries of the ledger to read, oldest first."""
+
+    after: int = 0
+    """Sequence number of the last one already seen."""
+    subject: str | None = None
+    kinds: frozenset[LedgerKind] = frozenset()
+    """Empty: all."""
+    limit: int = 50
+
+
 def microseconds(at: datetime) -> int:
     """Return the integer number of microseconds since 1970 (UTC)."""
     return (at - _EPOCH) // timedelta(microseconds=1)

@@ -1,17 +1,18 @@
 """What the servicers need of the service behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 from service.domain.checkpoint import Checkpoint
 from service.domain.extension import ExtensionRequest
-from service.domain.ledger import LedgerEntry
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, UnlearningRun
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
-from service.ports import LedgerQuery, TicketQuery
+from service.domain.upload import Upload, UploadHeader
+from service.ports import TicketQuery
 
 
 class Application(Protocol):
@@ -26,6 +27,10 @@ class Application(Protocol):
 
     def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
         """Check a request as `submit_ticket` does and tell what would come of it."""
+        ...
+
+    def upload_sample_ids(self, header: UploadHeader, pieces: Iterable[Sequence[str]], *, tenant: str) -> Upload:
+        """Store a set of ids for a later request; the same set under the same request id is the same upload."""
         ...
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:

@@ -94,8 +94,8 @@ def build_server(application: Application, settings: Settings, metrics: Metrics,
     Raises:
         CannotListenError: the host is no loopback address (there is no TLS), or the port is taken.
     """
-    # Watchers have threads of their own, so that they never keep other calls waiting.
-    threads = settings.rpc_threads + settings.max_watchers + MAX_HEALTH_WATCHERS
+    # Watchers and uploads have threads of their own, so that they never keep other calls waiting.
+    threads = settings.rpc_threads + settings.max_watchers + settings.max_uploads + MAX_HEALTH_WATCHERS
     server = grpc.server(
         ThreadPoolExecutor(max_workers=threads, thread_name_prefix="rpc"),
         interceptors=[
@@ -111,7 +111,7 @@ def build_server(application: Application, settings: Settings, metrics: Metrics,
     watchers = Watchers(settings.max_watchers)
     names = ["", *(service.full_name for service in (*SERVED, *UNSERVED))]
     health = Health(names, max_watchers=MAX_HEALTH_WATCHERS)
-    _add_services(server, application, clock, watchers)
+    _add_services(server, application, clock, watchers, settings.max_uploads)
     add_HealthServicer_to_server(health, server)
     _expect_calls(metrics)
     if settings.reflection:
@@ -130,9 +130,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _add_services(server: grpc.Server, application: Application, clock: Clock, watchers: Watchers) -> None:
+def _add_services(
+    server: grpc.Server, application: Application, clock: Clock, watchers: Watchers, max_uploads: int
+) -> None:
     deletion_service_pb2_grpc.add_DeletionServiceServicer_to_server(
-        DeletionServicer(application=application, clock=clock, watchers=watchers), server
+        DeletionServicer(application=application, clock=clock, watchers=watchers, max_uploads=max_uploads), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(application=application), server)
     run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(application=application), server)

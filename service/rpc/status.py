@@ -49,6 +49,9 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.EmptyForgetSetError: (grpc.StatusCode.INVALID_ARGUMENT, "EMPTY_FORGET_SET"),
         errors.ForgetSetTooLargeError: (grpc.StatusCode.FAILED_PRECONDITION, "FORGET_SET_TOO_LARGE"),
         errors.TicketNotCancellableError: (grpc.StatusCode.FAILED_PRECONDITION, "TICKET_NOT_CANCELLABLE"),
+        errors.UnknownSubjectIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SUBJECT_IDS"),
+        errors.UnknownUploadError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_UPLOAD"),
+        errors.UploadIncompleteError: (grpc.StatusCode.INVALID_ARGUMENT, "UPLOAD_INCOMPLETE"),
         errors.TicketNotExtendableError: (grpc.StatusCode.FAILED_PRECONDITION, "TICKET_NOT_EXTENDABLE"),
         errors.ExtensionNotAllowedError: (grpc.StatusCode.FAILED_PRECONDITION, "EXTENSION_NOT_ALLOWED"),
         errors.ManifestError: (grpc.StatusCode.FAILED_PRECONDITION, "MANIFEST_UNUSABLE"),
@@ -84,6 +87,7 @@ _RESOURCES: Mapping[type[errors.ServiceError], tuple[str, str]] = MappingProxyTy
         errors.UnknownRunError: ("unlearning.v1.Run", "run_id"),
         errors.UnknownReportError: ("unlearning.v1.Run", "run_id"),
         errors.UnknownCheckpointError: ("unlearning.v1.LedgerCheckpoint", "number"),
+        errors.UnknownUploadError: ("unlearning.v1.Upload", "upload_id"),
     }
 )
 """(type, metadata that names it) of the resource that an error is about."""

@@ -21,7 +21,7 @@ from service.adapters.memory_store import MemoryStore
 from service.adapters.sql_store import SqlStore, connect_store
 from service.adapters.tables import METADATA
 from service.domain.canary import Canary
-from service.domain.ledger import LedgerEntry, LedgerKind, verify_chain
+from service.domain.ledger import LedgerEntry, LedgerKind, LedgerQuery, verify_chain
 from service.domain.model import Model
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
 from service.domain.ticket import TERMINAL_STATES, TRANSITIONS, Ticket, TicketState, advance
@@ -34,7 +34,7 @@ from service.errors import (
     StaleVersionError,
     StoreUnavailableError,
 )
-from service.ports import Change, LedgerQuery, Store, StoreTotals, TicketQuery
+from service.ports import Change, Store, StoreTotals, TicketQuery
 from tests.records import LINEAGE, NOW, TENANT, a_draft, a_model, a_release, a_run, a_ticket, an_attempt
 
 WRITERS = 8
@@ -694,6 +694,8 @@ def _downgrade_to_first(engine: sa.Engine) -> None:
     """Make of a database what the first revision had made: its documents know nothing of canaries either."""
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE canaries")
+        for table in ("ticket_uploads", "upload_pieces", "uploads"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("DROP INDEX ix_ledger_subject")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")

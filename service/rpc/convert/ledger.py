@@ -9,10 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from service.domain.canonical import canonical_bytes
 from service.domain.checkpoint import Checkpoint
-from service.domain.ledger import LedgerEntry
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.errors import FieldViolation, LedgerBrokenError
 from service.pb.unlearning.v1 import ledger_pb2, ledger_service_pb2
-from service.ports import LedgerQuery
 from service.rpc.convert.enums import LEDGER_KINDS
 from service.rpc.paging import make_token, page_size, read_token
 from service.rpc.validation import check_text, refuse_if_any

@@ -12,9 +12,9 @@ from service.domain.ticket import TicketState
 from service.errors import EmptyForgetSetError, FieldViolation, InvalidRequestError
 from service.pb.unlearning.v1 import deletion_service_pb2, model_pb2, model_service_pb2, sample_selection_pb2
 from service.ports import TicketQuery
+from service.rpc.convert import selections
 from service.rpc.convert.cursors import release_cursor, ticket_cursor
 from service.rpc.convert.enums import REGIMES, SCHEDULES, TICKET_STATES
-from service.rpc.errors import UnsupportedIdSourceError
 from service.rpc.paging import page_size
 from service.rpc.validation import (
     check_fraction,
@@ -50,9 +50,14 @@ def submission(request: deletion_service_pb2.SubmitTicketRequest) -> Submission:
         () if regime else [FieldViolation(field="regime", description="must name a regime")],
         _check_source(request.samples),
     )
-    source = request.samples.WhichOneof("source")
-    if source != "inline":
-        raise UnsupportedIdSourceError(f"this version takes sample ids inline only, not by {source}")
+    if request.samples.WhichOneof("source") != "inline":
+        return Submission(
+            lineage=request.lineage,
+            request_id=request.request_id,
+            sample_ids=(),
+            regime=_REGIMES[request.regime],
+            selection=selections.selection(request.samples),
+        )
     sample_ids = tuple(request.samples.inline.sample_ids)
     if not sample_ids:
         raise EmptyForgetSetError("the request names no sample")

@@ -2,19 +2,23 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal
 
+from service.adapters.memory_store import MemoryStore
 from service.domain.checkpoint import Checkpoint
+from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
 from service.domain.extension import ExtensionRequest, grant
-from service.domain.ledger import LedgerEntry
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, UnlearningRun
-from service.domain.submission import Registration, Submission, TicketPreview
-from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance, can_happen
+from service.domain.submission import ByLabel, BySubjects, ByUpload, Registration, Submission, TicketPreview
+from service.domain.ticket import Ticket, TicketEvent, TicketState, advance, can_happen
+from service.domain.upload import Upload, UploadHeader
 from service.errors import (
     DuplicateSampleIdsError,
     ForgetSetTooLargeError,
@@ -29,9 +33,12 @@ from service.errors import (
     UnknownReportError,
     UnknownRunError,
     UnknownSampleIdsError,
+    UnknownSubjectIdsError,
     UnknownTicketError,
 )
-from service.ports import Clock, LedgerQuery, TicketQuery
+from service.ports import Clock, TicketQuery
+from service.selecting import source_of
+from service.uploads import UploadOffice
 from tests.contract.rpc.records import a_release
 
 
@@ -54,6 +61,14 @@ class MemoryApplication:
         self.runs: dict[str, UnlearningRun] = {}
         self.reports: dict[tuple[str, str], bytes] = {}
         self.snapshots: dict[str, ProgressSnapshot] = {}
+        self.upload_store = MemoryStore()
+        self.uploads = UploadOffice(
+            store=self.upload_store,
+            clock=clock,
+            key=CommitmentKey(bytes(32)),
+            most_ids=200_000,
+            keep=timedelta(hours=24),
+        )
         self.entries: list[LedgerEntry] = []
         self.checkpoints: list[Checkpoint] = []
         self.actors: list[str] = []
@@ -87,7 +102,8 @@ class MemoryApplication:
             if ticket.payload_digest != payload:
                 raise RequestIdReusedError("used before with another payload", ticket_id=ticket.ticket_id)
             return ticket
-        self._check_ids(self._model(submission.lineage, tenant), submission.sample_ids)
+        sample_ids = self._sample_ids(submission, tenant)
+        self._check_ids(self._model(submission.lineage, tenant), sample_ids)
         now = self.clock.now()
         ticket = Ticket(
             ticket_id=f"tkt-{len(self.tickets) + 1:04d}",
@@ -95,9 +111,9 @@ class MemoryApplication:
             lineage=submission.lineage,
             request_id=submission.request_id,
             payload_digest=payload,
-            ids_commitment=hashlib.sha256("/".join(sorted(submission.sample_ids)).encode()).hexdigest(),
-            source=IdSource.INLINE,
-            sample_count=len(submission.sample_ids),
+            ids_commitment=hashlib.sha256("/".join(sorted(sample_ids)).encode()).hexdigest(),
+            source=source_of(submission),
+            sample_count=len(sample_ids),
             regime=submission.regime,
             received_at=now,
             due_at=due_time(now, submission.regime),
@@ -108,13 +124,19 @@ class MemoryApplication:
 
     def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
         self._enter()
-        self._check_ids(self._model(submission.lineage, tenant), submission.sample_ids)
+        sample_ids = self._sample_ids(submission, tenant)
+        self._check_ids(self._model(submission.lineage, tenant), sample_ids)
         return TicketPreview(
-            sample_count=len(submission.sample_ids),
+            sample_count=len(sample_ids),
             already_forgotten=0,
             due_at=due_time(self.clock.now(), submission.regime),
             claim="Gross retention only.",
         )
+
+    def upload_sample_ids(self, header: UploadHeader, pieces: Iterable[Sequence[str]], *, tenant: str) -> Upload:
+        self._enter()
+        self._model(header.lineage, tenant)
+        return self.uploads.receive(header, pieces, tenant=tenant)
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
         self._enter()
@@ -269,6 +291,22 @@ class MemoryApplication:
             raise UnknownLineageError("no model is registered under this lineage", lineage=lineage)
         return model
 
+    def _sample_ids(self, submission: Submission, tenant: str) -> tuple[str, ...]:
+        """Every person has one sample, and every label two."""
+        match submission.selection:
+            case None:
+                return submission.sample_ids
+            case BySubjects(subject_ids=named):
+                known = [subject.startswith("person-") for subject in named]
+                wrong = tuple(position for position, is_known in enumerate(known) if not is_known)
+                if wrong:
+                    raise UnknownSubjectIdsError("nobody has these ids", positions=wrong)
+                return tuple(subject.replace("person", "sample") for subject in named)
+            case ByLabel(label=label):
+                return (f"sample-{label}", f"sample-{label + 10}")
+            case ByUpload(upload_id=upload_id):
+                return self.uploads.sample_ids(upload_id, tenant=tenant, lineage=submission.lineage)
+
     def _check_ids(self, model: Model, sample_ids: tuple[str, ...]) -> None:
         known = {f"sample-{row}" for row in range(model.manifest.train_rows)}
         first = {key: at for at, key in reversed(list(enumerate(sample_ids)))}
@@ -287,5 +325,5 @@ def _order(ticket: Ticket) -> tuple[object, str]:
 
 
 def _payload_digest(submission: Submission) -> str:
-    parts = [submission.lineage, submission.regime.value, *submission.sample_ids]
+    parts = [submission.lineage, submission.regime.value, repr(submission.selection), *submission.sample_ids]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -25,6 +25,7 @@ SERVED_METHODS = {
     "GetReport",
     "GetRun",
     "ExtendTicket",
+    "UploadSampleIds",
     "ListEntries",
     "GetCheckpoint",
 }

@@ -10,10 +10,10 @@ from service.adapters.memory import FrozenClock, MemoryObjectStore, MemorySigner
 from service.adapters.memory_store import MemoryStore
 from service.checkpoints import latest_number, read_checkpoint
 from service.domain.checkpoint import checkpoint_key
-from service.domain.ledger import LedgerEntry, chain
+from service.domain.ledger import LedgerEntry, LedgerQuery, chain
 from service.errors import LedgerBrokenError
 from service.ledger_keeping import ENTRIES_A_ROUND, PATROL_EVERY, LedgerKeeper
-from service.ports import Change, LedgerQuery
+from service.ports import Change
 from service.signing import load_public_key, read_envelope, verify_envelope
 from tests.records import NOW, a_draft
 

@@ -116,7 +116,8 @@ class DeletionServiceServicer:
 
         Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_SAMPLE_IDS and DUPLICATE_SAMPLE_IDS (metadata: `count` and `positions`,
         the first 100, comma-separated, counted from 0; never the ids), EMPTY_FORGET_SET, FORGET_SET_TOO_LARGE,
-        REQUEST_ID_REUSED, ID_SOURCE_UNSUPPORTED.
+        REQUEST_ID_REUSED, ID_SOURCE_UNSUPPORTED, UNKNOWN_UPLOAD, and of people UNKNOWN_SUBJECT_IDS (with `count` and
+        `positions` likewise) and MANIFEST_UNUSABLE (it knows none).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +125,11 @@ class DeletionServiceServicer:
 
     def UploadSampleIds(self, request_iterator, context):
         """Stores a set of sample ids that is too large for one message, for later use as `SampleSelection.upload_id`.
+
+        A broken stream leaves nothing that could be used: send the set again under the same request id. The same set under
+        the same request id is the same upload. It is erased at its expire time unless a ticket uses it. Whether the ids name
+        samples is looked at by SubmitTicket. Reasons of refusal: UNKNOWN_LINEAGE, UPLOAD_INCOMPLETE (another number of ids
+        than promised), DUPLICATE_SAMPLE_IDS, REQUEST_ID_REUSED, SERVER_OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
