@@ -103,7 +103,7 @@ class Intake:
             lineage=submission.lineage,
             request_id=submission.request_id,
             payload_digest=payload,
-            ids_commitment=self.key.of_sample_ids(sample_ids),
+            ids_commitment=self.selector.commitment(submission, sample_ids),
             source=source_of(submission),
             sample_count=len(sample_ids),
             regime=submission.regime,

@@ -60,6 +60,14 @@ class Selector:
             case _:
                 assert_never(submission.selection)
 
+    def commitment(self, submission: Submission, sample_ids: tuple[str, ...]) -> str:
+        """Return the commitment to a request's samples; an upload has had its own since it was complete."""
+        if isinstance(submission.selection, ByUpload):
+            upload = self.uploads.store.upload(submission.selection.upload_id)
+            if upload is not None and upload.ids_commitment is not None:
+                return upload.ids_commitment
+        return self.key.of_sample_ids(sample_ids)
+
     def _of_subjects(self, named: tuple[str, ...], model: Model) -> tuple[str, ...]:
         first = {subject: position for position, subject in reversed(list(enumerate(named)))}
         repeated = tuple(position for position, subject in enumerate(named) if first[subject] != position)

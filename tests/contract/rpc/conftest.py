@@ -68,6 +68,7 @@ def settings() -> Settings:
         rpc_threads=2,
         rpc_queue=2,
         max_watchers=2,
+        max_uploads=2,
         max_message_bytes=4 * 2**20,
         drain_seconds=2.0,
     )

@@ -23,8 +23,8 @@ from service.telemetry import Metrics
 from tests.contract.rpc.answers import refusal_of
 from tests.contract.rpc.conftest import Api, submission
 
-THREADS = 2 + 2 + MAX_HEALTH_WATCHERS
-"""For calls, watchers, and watchers of health: as the fixture's settings have it."""
+THREADS = 2 + 2 + 2 + MAX_HEALTH_WATCHERS
+"""For calls, watchers, uploads, and watchers of health: as the fixture's settings have it."""
 CAPACITY = THREADS + 2
 """With the queue."""
 
