@@ -11,8 +11,8 @@ from mcu_core.report import AuditReport
 from service.domain.canary import Canary
 from service.domain.deployment import Deployment
 from service.domain.hold import Hold
-from service.domain.ledger import LedgerDraft, LedgerEntry
-from service.domain.manifest import Manifest, ResolvedIds
+from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerQuery
+from service.domain.manifest import Manifest, ResolvedIds, SelectedSamples
 from service.domain.model import Model
 from service.domain.purge import ReleasePurge
 from service.domain.release import Release
@@ -58,6 +58,8 @@ class Change:
     """Inserted."""
     purges: tuple[ReleasePurge, ...] = ()
     """Planned ones are inserted, carried out ones replace a planned one."""
+    uploads_used: tuple[tuple[str, str], ...] = ()
+    """(ticket id, upload id): the ids of an inserted ticket are those of an upload."""
     entries: tuple[LedgerDraft, ...] = ()
 
 
@@ -141,6 +143,14 @@ class Store(HoldStore, Protocol):
 
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number, in order."""
+        ...
+
+    def ledger_page(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries, oldest first; no more of the ledger is read than that.
+
+        Raises:
+            LedgerBrokenError: an entry says something that none says.
+        """
         ...
 
     def totals(self) -> StoreTotals:
@@ -239,6 +249,18 @@ class ManifestSource(Protocol):
 
     def resolve(self, digest: str, sample_ids: Sequence[str]) -> ResolvedIds:
         """Find the rows of sample ids."""
+        ...
+
+    def of_subjects(self, digest: str, subject_ids: Sequence[str]) -> SelectedSamples:
+        """Find the training samples of people, each of whom is named once.
+
+        Raises:
+            ManifestError: the manifest knows no people.
+        """
+        ...
+
+    def of_label(self, digest: str, label: int) -> SelectedSamples:
+        """Find the training samples of a label."""
         ...
 
 

@@ -32,6 +32,11 @@ class ReleaseKeeper:
     rollback_window: timedelta
     actor: str
 
+    def keep(self) -> None:
+        """Restore pointers, and only once that is done purge: nobody shall be pointed to weights that go."""
+        self.restore_pointers()
+        self.purge_superseded()
+
     def restore_pointers(self) -> None:
         """Point readers of each lineage to its current release, whoever or whatever had pointed them elsewhere."""
         for model in self.store.models():

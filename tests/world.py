@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors.numpy import save
@@ -42,8 +42,10 @@ from service.references import ReferenceRegister
 from service.registration import Registry
 from service.release_desk import ReleaseDesk
 from service.release_keeping import ReleaseKeeper
+from service.selecting import Selector
 from service.steering import RunSteering
 from service.transitions import Transitions
+from service.uploads import UploadOffice, UploadStore
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept, told_evidence
 from tests.canaries import APPENDED_ROWS, MANY, REGISTER, planted
@@ -60,6 +62,7 @@ CANARIES_PER_RUN = 3
 RETRY_SECONDS = 10.0
 UNLIMITED_DRIFT = DriftBudget(runs=1000, forget_share=1.0)
 ROLLBACK_WINDOW = timedelta(days=7)
+MOST_UPLOADED = 1000
 PURGE_AFTER = timedelta(days=28)
 _ROUNDS = 60
 """More than any story needs."""
@@ -185,6 +188,17 @@ class World:
             clock=self.clock,
             key=KEY,
             registry=registry,
+            selector=Selector(
+                manifests=self.manifests,
+                key=KEY,
+                uploads=UploadOffice(
+                    store=cast("UploadStore", store),
+                    clock=self.clock,
+                    key=KEY,
+                    most_ids=MOST_UPLOADED,
+                    keep=timedelta(hours=24),
+                ),
+            ),
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
             holding=HoldOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY),
             steering=RunSteering(store=store, objects=objects, clock=self.clock),

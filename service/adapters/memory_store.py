@@ -2,23 +2,26 @@
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 
 from service.adapters.memory_holds import MemoryHolds
-from service.adapters.totals import count_verdicts, drifts, outcome_of
+from service.adapters.memory_queries import matches, run_matches, totals_of
+from service.adapters.totals import drifts
 from service.domain.canary import Canary
 from service.domain.deployment import Deployment
 from service.domain.hold import Hold, HoldState
-from service.domain.ledger import LedgerEntry, chain
+from service.domain.ledger import LedgerEntry, LedgerQuery, chain
 from service.domain.model import Model
 from service.domain.purge import ReleasePurge
 from service.domain.release import Release
-from service.domain.run import RunPhase, UnlearningRun
+from service.domain.run import UnlearningRun
 from service.domain.run_query import RunQuery
-from service.domain.ticket import Ticket, TicketState
+from service.domain.ticket import Ticket
 from service.domain.ticket_query import TicketQuery
+from service.domain.upload import Upload
 from service.errors import ActiveRunError, LineageExistsError, RequestIdReusedError, StaleVersionError
 from service.hold_port import HoldQuery
 from service.ports import Change
@@ -40,6 +43,10 @@ class MemoryStore:
         self._holds = MemoryHolds()
         self._deployments: list[Deployment] = []
         self._purges: dict[tuple[str, int], ReleasePurge] = {}
+        self._uploads: dict[str, Upload] = {}
+        self._uploaded: dict[str, list[str]] = {}
+        self._uploads_used: dict[str, str] = {}
+        """Upload by ticket."""
         self._ledger: list[LedgerEntry] = []
 
     def save(self, change: Change) -> None:
@@ -49,6 +56,7 @@ class MemoryStore:
             for ticket in change.tickets:
                 self._tickets[ticket.ticket_id] = replace(ticket, version=ticket.version + 1)
             self._sample_ids.update(change.sample_ids)
+            self._uploads_used.update(change.uploads_used)
             for run in change.runs:
                 self._runs[run.run_id] = replace(run, version=run.version + 1)
             for model in change.models:
@@ -89,6 +97,8 @@ class MemoryStore:
         for lineage, _, rows in change.forgotten:
             if not self._forgotten.get(lineage, {}).keys().isdisjoint(rows):
                 raise StaleVersionError(f"lineage {lineage} has forgotten some of these rows already")
+        if any(upload_id not in self._uploads for _, upload_id in change.uploads_used):
+            raise StaleVersionError("the upload was erased")
         self._check_canaries(change)
         for hold in change.holds:
             self._holds.check(hold)
@@ -130,7 +140,7 @@ class MemoryStore:
     def tickets(self, query: TicketQuery) -> Sequence[Ticket]:
         """Return tickets, newest first."""
         with self._lock:
-            found = [ticket for ticket in self._tickets.values() if _matches(ticket, query)]
+            found = [ticket for ticket in self._tickets.values() if matches(ticket, query)]
         return sorted(found, key=lambda t: (t.received_at, t.ticket_id), reverse=True)[: query.limit]
 
     def open_tickets(self) -> Sequence[Ticket]:
@@ -142,7 +152,12 @@ class MemoryStore:
     def sample_ids(self, ticket_id: str) -> Sequence[str]:
         """Return a ticket's sample ids in the order of the request."""
         with self._lock:
-            return self._sample_ids.get(ticket_id, ())
+            used = self._uploads_used.get(ticket_id)
+            return self._sample_ids.get(ticket_id, ()) if used is None else tuple(self._uploaded[used])
+
+    def _ids_by_ticket(self) -> dict[str, tuple[str, ...]]:
+        uploaded = {ticket: tuple(self._uploaded[upload]) for ticket, upload in self._uploads_used.items()}
+        return self._sample_ids | uploaded
 
     def model(self, lineage: str) -> Model | None:
         """Return a registered lineage."""
@@ -162,7 +177,7 @@ class MemoryStore:
     def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
         """Return runs, newest first."""
         with self._lock:
-            found = [run for run in self._runs.values() if _run_matches(run, query)]
+            found = [run for run in self._runs.values() if run_matches(run, query)]
         return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
 
     def active_runs(self) -> Sequence[UnlearningRun]:
@@ -225,18 +240,82 @@ class MemoryStore:
     def held_counts(self, lineage: str) -> dict[str, int]:
         """Return how many samples of each open ticket of a lineage are under an active hold."""
         with self._lock:
-            return self._holds.held_counts(lineage, self._tickets.values(), self._sample_ids)
+            return self._holds.held_counts(lineage, self._tickets.values(), self._ids_by_ticket())
 
     def waiting_counts(self, hold_ids: Collection[str]) -> dict[str, int]:
         """Return how many open tickets name a sample of each of these active holds."""
         with self._lock:
-            return self._holds.waiting_counts(hold_ids, self._tickets.values(), self._sample_ids)
+            return self._holds.waiting_counts(hold_ids, self._tickets.values(), self._ids_by_ticket())
 
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number."""
         with self._lock:
             entries = self._ledger[after:]
         yield from entries
+
+    def ledger_page(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries, oldest first."""
+        found = (
+            entry
+            for entry in self.ledger(query.after)
+            if query.subject in {None, entry.subject} and (not query.kinds or entry.kind in query.kinds)
+        )
+        return list(islice(found, query.limit))
+
+    def begin_upload(self, upload: Upload) -> None:
+        """Save an upload that has no ids yet."""
+        with self._lock:
+            self._uploads[upload.upload_id] = upload
+            self._uploaded[upload.upload_id] = []
+
+    def extend_upload(self, upload_id: str, first: int, sample_ids: Sequence[str]) -> None:
+        """Save further ids."""
+        with self._lock:
+            if upload_id not in self._uploads or len(self._uploaded[upload_id]) != first:
+                raise StaleVersionError("the upload was erased or changed meanwhile")
+            self._uploaded[upload_id].extend(sample_ids)
+
+    def finish_upload(self, upload: Upload) -> None:
+        """Save that an upload is complete."""
+        with self._lock:
+            if self.upload_by_request(upload.tenant, upload.header.request_id) is not None:
+                raise RequestIdReusedError("the request id was used before")
+            if upload.upload_id not in self._uploads:
+                raise StaleVersionError("the upload was erased meanwhile")
+            self._uploads[upload.upload_id] = upload
+
+    def drop_upload(self, upload_id: str) -> None:
+        """Erase an upload that no ticket uses."""
+        with self._lock:
+            if upload_id not in self._uploads_used.values():
+                self._uploads.pop(upload_id, None)
+                self._uploaded.pop(upload_id, None)
+
+    def upload(self, upload_id: str) -> Upload | None:
+        """Return an upload."""
+        with self._lock:
+            return self._uploads.get(upload_id)
+
+    def upload_by_request(self, tenant: str, request_id: str) -> Upload | None:
+        """Return the complete upload that this request made."""
+        with self._lock:
+            complete = (upload for upload in self._uploads.values() if upload.is_complete)
+            return next((u for u in complete if (u.tenant, u.header.request_id) == (tenant, request_id)), None)
+
+    def uploaded_ids(self, upload_id: str) -> Iterator[Sequence[str]]:
+        """Yield an upload's ids."""
+        with self._lock:
+            ids = tuple(self._uploaded.get(upload_id, ()))
+        yield ids
+
+    def erase_uploads(self, now: datetime) -> int:
+        """Erase what has expired and no ticket uses."""
+        with self._lock:
+            used = set(self._uploads_used.values())
+            expired = [key for key, upload in self._uploads.items() if upload.expires_at <= now and key not in used]
+            for key in expired:
+                self.drop_upload(key)
+        return len(expired)
 
     def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""
@@ -264,64 +343,6 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
-
-
-def totals_of(
-    tickets: Sequence[Ticket], runs: Sequence[UnlearningRun], forgotten: tuple[tuple[str, int], ...]
-) -> StoreTotals:
-    """Count tickets and runs the slow, obvious way."""
-    still_open = [ticket for ticket in tickets if ticket.is_open]
-    closed = [ticket for ticket in tickets if not ticket.is_open]
-    committed: dict[str, datetime] = {}
-    for run in runs:
-        if run.phase is RunPhase.COMMITTED and run.closed_at is not None:
-            committed[run.lineage] = max(run.closed_at, committed.get(run.lineage, run.closed_at))
-    return StoreTotals(
-        tickets=_counted(ticket.state.value for ticket in tickets),
-        submitted=tuple(
-            (regime, source, count)
-            for (regime, source), count in sorted(Counter((t.regime.value, t.source.value) for t in tickets).items())
-        ),
-        closed=tuple(
-            (outcome, reason, count)
-            for (outcome, reason), count in sorted(Counter(outcome_of(ticket) for ticket in closed).items())
-        ),
-        runs=_counted(run.phase.value for run in runs),
-        oldest_open=min((ticket.received_at for ticket in still_open), default=None),
-        open_due=tuple(sorted(ticket.due_at for ticket in still_open)),
-        completion_seconds=tuple(
-            sorted(
-                (t.closed_at - t.received_at).total_seconds()
-                for t in closed
-                if t.closed_at is not None and t.state is TicketState.SUCCEEDED
-            )
-        ),
-        last_success=tuple(sorted(committed.items())),
-        verdicts=count_verdicts(runs),
-        forgotten=forgotten,
-    )
-
-
-def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(Counter(values).items()))
-
-
-def _matches(ticket: Ticket, query: TicketQuery) -> bool:
-    return (
-        (query.tenant is None or ticket.tenant == query.tenant)
-        and (query.lineage is None or ticket.lineage == query.lineage)
-        and (not query.states or ticket.state in query.states)
-        and (query.after is None or (ticket.received_at, ticket.ticket_id) < query.after)
-    )
-
-
-def _run_matches(run: UnlearningRun, query: RunQuery) -> bool:
-    return (
-        (query.tenant is None or run.tenant == query.tenant)
-        and (query.lineage is None or run.lineage == query.lineage)
-        and (not query.phases or run.phase in query.phases)
-        and (query.after is None or (run.created_at, run.run_id) < query.after)
-    )
 
 
 def _same_version(given: int, stored: int, what: str) -> None:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from mcu_core.report import AttemptSummary
 from service.domain.deployment import Deployment
+from service.domain.extension import Extension
 from service.domain.hold import Hold, HoldRelease
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.model import Model
@@ -44,6 +45,24 @@ def ticket_changed(before: Ticket, after: Ticket, event: TicketEvent, actor: str
             "to": after.state.value,
             "run": after.run_id,
             "reason": after.reasons[0].code if after.reasons else None,
+        },
+    )
+
+
+def ticket_extended(ticket: Ticket, extension: Extension) -> LedgerDraft:
+    """A due time moved."""
+    pause = extension.request.pause
+    return LedgerDraft(
+        at=extension.at,
+        actor=extension.actor,
+        kind=LedgerKind.TICKET_EXTENDED,
+        subject=ticket.ticket_id,
+        payload={
+            "kind": extension.kind.value,
+            "due_before": extension.due_before.isoformat(),
+            "due_at": extension.due_at.isoformat(),
+            "reason": extension.request.reason,
+            **({} if pause is None else {"paused_at": pause.start.isoformat(), "resumed_at": pause.end.isoformat()}),
         },
     )
 

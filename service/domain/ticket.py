@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.domain.deadline import Regime
+from service.domain.extension import Extension
 
 
 class TicketState(StrEnum):
@@ -99,6 +100,7 @@ class Ticket:
         forgotten_count: samples of it that releases had forgotten when it was last put on hold.
         rungs_left: how many rungs, counted from the ladder's end, the next run of it may use; `None`: all of them.
         version: counts saves; compare-and-swap.
+        extensions: what moved `due_at`, oldest first.
     """
 
     ticket_id: str
@@ -120,6 +122,7 @@ class Ticket:
     rungs_left: int | None = None
     closed_at: datetime | None = None
     version: int = 0
+    extensions: tuple[Extension, ...] = ()
 
     @property
     def is_open(self) -> bool:

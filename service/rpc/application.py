@@ -1,10 +1,13 @@
 """What the servicers need of the service behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
+from service.domain.checkpoint import Checkpoint
 from service.domain.deployment import Deployment, DeploymentNotice
+from service.domain.extension import ExtensionRequest
 from service.domain.hold import Hold, HoldOrder, HoldStanding
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun
@@ -13,6 +16,7 @@ from service.domain.serving import ServingAnswer
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
 from service.domain.ticket_query import TicketQuery
+from service.domain.upload import Upload, UploadHeader
 from service.hold_port import HoldQuery
 from service.release_desk import ReleaseDetails
 
@@ -29,6 +33,10 @@ class Application(Protocol):
 
     def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
         """Check a request as `submit_ticket` does and tell what would come of it."""
+        ...
+
+    def upload_sample_ids(self, header: UploadHeader, pieces: Iterable[Sequence[str]], *, tenant: str) -> Upload:
+        """Store a set of ids for a later request; the same set under the same request id is the same upload."""
         ...
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
@@ -73,6 +81,21 @@ class Application(Protocol):
 
     def list_holds(self, query: HoldQuery) -> Sequence[HoldStanding]:
         """Return holds, newest first."""
+        ...
+
+    def extend_ticket(
+        self,
+        ticket_id: str,
+        request: ExtensionRequest,
+        *,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Ticket:
+        """Move a ticket's due time; the same request once more has no second effect.
+
+        With an expected version, only if the ticket still has it.
+        """
         ...
 
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:
@@ -135,6 +158,14 @@ class Application(Protocol):
 
     def progress(self, run_id: str) -> ProgressSnapshot | None:
         """Return the latest progress of a run's active attempt."""
+        ...
+
+    def list_entries(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries of the ledger, oldest first."""
+        ...
+
+    def get_checkpoint(self, number: int) -> Checkpoint:
+        """Return a checkpoint of the ledger; number 0 is the newest."""
         ...
 
     def release_location(self, release: Release) -> str:

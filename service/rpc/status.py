@@ -44,6 +44,7 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.UnknownRunError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_RUN"),
         errors.UnknownHoldError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_HOLD"),
         errors.UnknownReportError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_REPORT"),
+        errors.UnknownCheckpointError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_CHECKPOINT"),
         errors.UnknownSampleIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SAMPLE_IDS"),
         errors.DuplicateSampleIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "DUPLICATE_SAMPLE_IDS"),
         errors.ForgottenSampleIdsError: (grpc.StatusCode.FAILED_PRECONDITION, "FORGOTTEN_SAMPLE_IDS"),
@@ -56,6 +57,11 @@ ERROR_TABLE: Mapping[type[errors.ServiceError], Row] = MappingProxyType(
         errors.ResurrectsForgottenSamplesError: (grpc.StatusCode.FAILED_PRECONDITION, "RESURRECTS_FORGOTTEN_SAMPLES"),
         errors.RunNotRetryableError: (grpc.StatusCode.FAILED_PRECONDITION, "RUN_NOT_RETRYABLE"),
         errors.RunNotEscalatableError: (grpc.StatusCode.FAILED_PRECONDITION, "RUN_NOT_ESCALATABLE"),
+        errors.UnknownSubjectIdsError: (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_SUBJECT_IDS"),
+        errors.UnknownUploadError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_UPLOAD"),
+        errors.UploadIncompleteError: (grpc.StatusCode.INVALID_ARGUMENT, "UPLOAD_INCOMPLETE"),
+        errors.TicketNotExtendableError: (grpc.StatusCode.FAILED_PRECONDITION, "TICKET_NOT_EXTENDABLE"),
+        errors.ExtensionNotAllowedError: (grpc.StatusCode.FAILED_PRECONDITION, "EXTENSION_NOT_ALLOWED"),
         errors.ManifestError: (grpc.StatusCode.FAILED_PRECONDITION, "MANIFEST_UNUSABLE"),
         errors.ManifestDigestMismatchError: (grpc.StatusCode.FAILED_PRECONDITION, "MANIFEST_DIGEST_MISMATCH"),
         errors.WeightsError: (grpc.StatusCode.FAILED_PRECONDITION, "WEIGHTS_UNUSABLE"),
@@ -92,6 +98,8 @@ _RESOURCES: Mapping[type[errors.ServiceError], tuple[str, str]] = MappingProxyTy
         errors.UnknownRunError: ("unlearning.v1.Run", "run_id"),
         errors.UnknownHoldError: ("unlearning.v1.Hold", "hold_id"),
         errors.UnknownReportError: ("unlearning.v1.Run", "run_id"),
+        errors.UnknownCheckpointError: ("unlearning.v1.LedgerCheckpoint", "number"),
+        errors.UnknownUploadError: ("unlearning.v1.Upload", "upload_id"),
     }
 )
 """(type, metadata that names it) of the resource that an error is about."""

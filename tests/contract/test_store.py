@@ -26,7 +26,7 @@ from service.adapters.tables import METADATA
 from service.domain.canary import Canary
 from service.domain.drift import Drift
 from service.domain.hold import HoldState, release
-from service.domain.ledger import LedgerEntry, verify_chain
+from service.domain.ledger import LedgerEntry, LedgerKind, LedgerQuery, verify_chain
 from service.domain.model import Model
 from service.domain.purge import ReleasePurge
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
@@ -551,6 +551,48 @@ def test_the_ledger_is_read_from_anywhere_in_pages(store: Store, monkeypatch: py
         assert [entry.sequence for entry in store.ledger(after)] == list(range(after + 1, 9))
 
 
+def test_a_page_of_the_ledger_is_the_obvious_part_of_it(store: Store) -> None:
+    kinds = (LedgerKind.TICKET_CHANGED, LedgerKind.RELEASED)
+    drafts = [replace(a_draft(number % 3), kind=kinds[number % 2]) for number in range(12)]
+    store.save(Change(entries=tuple(drafts)))
+    whole = list(store.ledger())
+
+    for subject in (None, whole[0].subject, "nobody"):
+        for chosen in (frozenset[LedgerKind](), frozenset({LedgerKind.RELEASED}), frozenset(kinds)):
+            for after in (0, 4, 12, 99):
+                expected = [
+                    entry
+                    for entry in whole
+                    if entry.sequence > after
+                    and subject in {None, entry.subject}
+                    and (not chosen or entry.kind in chosen)
+                ]
+                query = LedgerQuery(after=after, subject=subject, kinds=chosen, limit=3)
+                assert list(store.ledger_page(query)) == expected[:3]
+
+
+def test_a_page_of_the_ledger_reads_no_more_rows_than_it_returns(sql_store: SqlStore) -> None:
+    sql_store.save(Change(entries=tuple(a_draft(number) for number in range(2000))))
+    for query in (LedgerQuery(after=1000, limit=5), LedgerQuery(after=7, subject="tkt-0500", limit=5)):
+        plan = _plan(sql_store, query)
+        assert all("SCAN" not in step and "TEMP B-TREE" not in step for step in plan), plan
+
+
+def _plan(store: SqlStore, query: LedgerQuery) -> list[str]:
+    """Return how SQLite reads a page."""
+    statements: list[tuple[str, object]] = []
+
+    @sa.event.listens_for(store._engine, "before_cursor_execute")
+    def _record(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    store.ledger_page(query)
+    sa.event.remove(store._engine, "before_cursor_execute", _record)
+    (read,) = [(text, values) for text, values in statements if text.startswith("SELECT")]
+    with store._engine.connect() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {read[0]}", read[1])]  # type: ignore[arg-type]
+
+
 def test_appends_at_once_leave_one_unbroken_chain(store: Store) -> None:
     each = 12
     barrier = threading.Barrier(WRITERS)
@@ -743,7 +785,7 @@ def test_migrating_again_changes_nothing(sql_store: SqlStore) -> None:
         sql_store.migrate()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_a_database_of_an_earlier_revision_keeps_its_open_tickets_and_gets_what_is_new(
     tmp_path: Path, revision: str
 ) -> None:
@@ -786,6 +828,13 @@ _UNDO = {
         "UPDATE tickets SET document = json_remove(document, '$.rungs_left')",
         "UPDATE runs SET document = json_remove(document, '$.orders')",
     ),
+    "0004": (
+        "DROP TABLE ticket_uploads",
+        "DROP TABLE upload_pieces",
+        "DROP TABLE uploads",
+        "DROP INDEX ix_ledger_subject",
+        "UPDATE tickets SET document = json_remove(document, '$.extensions')",
+    ),
     "0003": (
         "DROP TABLE held_samples",
         "DROP TABLE holds",
@@ -815,7 +864,7 @@ def test_the_revisions_are_one_chain() -> None:
     config = Config()
     config.set_main_option("script_location", str(files("service.adapters") / "migrations"))
     chain = [revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()]
-    assert chain == ["0005", "0003", "0002", "0001"]
+    assert chain == ["0005", "0004", "0003", "0002", "0001"]
 
 
 def test_the_revisions_make_the_tables_of_the_code(sql_store: SqlStore) -> None:

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from mcu_core.config import RetrainRung
+from service.adapters.sql_store import connect_store
+from service.domain.deadline import Regime
 from service.domain.deployment import DeploymentNotice
 from service.domain.release import weights_key
 from service.domain.run import FailureKind, RunAction, RunOrder, RunPhase, UnlearningRun
+from service.domain.submission import ByUpload, Submission
 from service.domain.ticket import Ticket, TicketState
+from service.domain.upload import UploadHeader
 from tests.attempts import accept, fails, reject
 from tests.memory_manifests import row_of
 from tests.records import LINEAGE, NOW, TENANT
@@ -186,3 +191,36 @@ def test_a_run_that_an_operator_has_moved_up_and_a_hold_ends_is_followed_by_one_
     assert world.run(ticket).spec.config.ladder == run.spec.config.ladder[-1:]
     assert world.ticket(ticket).state is TicketState.ON_HOLD
     assert world.ticket(ticket).forgotten_count == 1
+
+
+# Uploads
+
+
+def submit_upload(world: World, *samples: str) -> Ticket:
+    intake = world.service.intake
+    header = UploadHeader(request_id="upload", lineage=LINEAGE, sample_count=len(samples))
+    upload = intake.upload_sample_ids(header, [samples], tenant=TENANT)
+    by_upload = ByUpload(upload_id=upload.upload_id)
+    asked = Submission(lineage=LINEAGE, request_id="r", sample_ids=(), regime=Regime.GDPR, selection=by_upload)
+    return intake.submit_ticket(asked, tenant=TENANT, actor=ACTOR)
+
+
+@pytest.mark.parametrize("held", [("train-03",), ("train-03", "train-11")])
+def test_a_ticket_whose_ids_were_uploaded_waits_for_a_hold_and_is_served_after_it(
+    tmp_path: Path, held: tuple[str, ...]
+) -> None:
+    store = connect_store(f"sqlite:///{tmp_path}/store.db")
+    world = World(accept, store=store)
+    world.register()
+    hold = world.hold(*held)
+    ticket = submit_upload(world, "train-03", "train-11")
+    world.drive()
+    waiting = world.ticket(ticket)
+    world.round()
+    assert waiting.state is TicketState.ON_HOLD
+    assert world.ticket(ticket) == waiting, "it is not brought back while the hold lasts"
+
+    world.end_hold(hold)
+    world.drive()
+    assert world.ticket(ticket).state is TicketState.SUCCEEDED
+    store.close()

@@ -12,6 +12,7 @@ from service.domain.ticket import TicketState
 from service.domain.ticket_query import TicketQuery
 from service.errors import EmptyForgetSetError, FieldViolation, InvalidRequestError
 from service.pb.unlearning.v1 import deletion_service_pb2, model_pb2, model_service_pb2, sample_selection_pb2
+from service.rpc.convert import selections
 from service.rpc.convert.cursors import release_cursor, ticket_cursor
 from service.rpc.convert.enums import REGIMES, SCHEDULES, TICKET_STATES
 from service.rpc.errors import UnsupportedIdSourceError
@@ -50,6 +51,14 @@ def submission(request: deletion_service_pb2.SubmitTicketRequest) -> Submission:
         () if regime else [FieldViolation(field="regime", description="must name a regime")],
         check_source(request.samples),
     )
+    if request.samples.WhichOneof("source") != "inline":
+        return Submission(
+            lineage=request.lineage,
+            request_id=request.request_id,
+            sample_ids=(),
+            regime=_REGIMES[request.regime],
+            selection=selections.selection(request.samples),
+        )
     sample_ids = inline_ids(request.samples)
     if not sample_ids:
         raise EmptyForgetSetError("the request names no sample")

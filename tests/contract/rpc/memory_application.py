@@ -2,23 +2,29 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
+from service.adapters.memory_store import MemoryStore
+from service.domain.checkpoint import Checkpoint
+from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
 from service.domain.deployment import Deployment, DeploymentNotice
+from service.domain.extension import ExtensionRequest, grant
 from service.domain.hold import Hold, HoldOrder, HoldRelease, HoldStanding
 from service.domain.hold import release as released
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, RunOrder, RunPhase, UnlearningRun
 from service.domain.run_query import RunQuery
 from service.domain.serving import ServingAnswer, may_serve, unknown_weights
-from service.domain.submission import Registration, Submission, TicketPreview
-from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance, can_happen
+from service.domain.submission import ByLabel, BySubjects, ByUpload, Registration, Submission, TicketPreview
+from service.domain.ticket import Ticket, TicketEvent, TicketState, advance, can_happen
 from service.domain.ticket_query import TicketQuery
+from service.domain.upload import Upload, UploadHeader
 from service.errors import (
     DuplicateSampleIdsError,
     ForgetSetTooLargeError,
@@ -30,18 +36,23 @@ from service.errors import (
     RunNotRetryableError,
     StaleVersionError,
     TicketNotCancellableError,
+    TicketNotExtendableError,
+    UnknownCheckpointError,
     UnknownHoldError,
     UnknownLineageError,
     UnknownReleaseError,
     UnknownReportError,
     UnknownRunError,
     UnknownSampleIdsError,
+    UnknownSubjectIdsError,
     UnknownTicketError,
     UnknownWeightsError,
 )
 from service.hold_port import HoldQuery
 from service.ports import Clock
 from service.release_desk import ReleaseDetails
+from service.selecting import source_of
+from service.uploads import UploadOffice
 from tests.contract.rpc.records import a_release
 
 
@@ -65,6 +76,16 @@ class MemoryApplication:
         self.runs: dict[str, UnlearningRun] = {}
         self.reports: dict[tuple[str, str], bytes] = {}
         self.snapshots: dict[str, ProgressSnapshot] = {}
+        self.upload_store = MemoryStore()
+        self.uploads = UploadOffice(
+            store=self.upload_store,
+            clock=clock,
+            key=CommitmentKey(bytes(32)),
+            most_ids=200_000,
+            keep=timedelta(hours=24),
+        )
+        self.entries: list[LedgerEntry] = []
+        self.checkpoints: list[Checkpoint] = []
         self.actors: list[str] = []
         self.registrations: list[Registration] = []
         self.fault: Exception | None = None
@@ -96,7 +117,8 @@ class MemoryApplication:
             if ticket.payload_digest != payload:
                 raise RequestIdReusedError("used before with another payload", ticket_id=ticket.ticket_id)
             return ticket
-        self._check_ids(self._model(submission.lineage, tenant), submission.sample_ids)
+        sample_ids = self._sample_ids(submission, tenant)
+        self._check_ids(self._model(submission.lineage, tenant), sample_ids)
         now = self.clock.now()
         ticket = Ticket(
             ticket_id=f"tkt-{len(self.tickets) + 1:04d}",
@@ -104,9 +126,9 @@ class MemoryApplication:
             lineage=submission.lineage,
             request_id=submission.request_id,
             payload_digest=payload,
-            ids_commitment=hashlib.sha256("/".join(sorted(submission.sample_ids)).encode()).hexdigest(),
-            source=IdSource.INLINE,
-            sample_count=len(submission.sample_ids),
+            ids_commitment=hashlib.sha256("/".join(sorted(sample_ids)).encode()).hexdigest(),
+            source=source_of(submission),
+            sample_count=len(sample_ids),
             regime=submission.regime,
             received_at=now,
             due_at=due_time(now, submission.regime),
@@ -117,13 +139,19 @@ class MemoryApplication:
 
     def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
         self._enter()
-        self._check_ids(self._model(submission.lineage, tenant), submission.sample_ids)
+        sample_ids = self._sample_ids(submission, tenant)
+        self._check_ids(self._model(submission.lineage, tenant), sample_ids)
         return TicketPreview(
-            sample_count=len(submission.sample_ids),
+            sample_count=len(sample_ids),
             already_forgotten=0,
             due_at=due_time(self.clock.now(), submission.regime),
             claim="Gross retention only.",
         )
+
+    def upload_sample_ids(self, header: UploadHeader, pieces: Iterable[Sequence[str]], *, tenant: str) -> Upload:
+        self._enter()
+        self._model(header.lineage, tenant)
+        return self.uploads.receive(header, pieces, tenant=tenant)
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
         self._enter()
@@ -157,6 +185,37 @@ class MemoryApplication:
             raise TicketNotCancellableError("its run has started", ticket_id=ticket_id, state=ticket.state.value)
         self.actors.append(actor)
         return self.change(ticket, TicketEvent.CANCEL)
+
+    def extend_ticket(
+        self,
+        ticket_id: str,
+        request: ExtensionRequest,
+        *,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Ticket:
+        ticket = self.get_ticket(ticket_id, tenant=tenant)
+        for earlier in ticket.extensions:
+            if earlier.request.request_id == request.request_id:
+                if earlier.request != request:
+                    raise RequestIdReusedError("used before with another payload", ticket_id=ticket_id)
+                return ticket
+        if expected_version not in {None, ticket.version}:
+            raise StaleVersionError("changed", ticket_id=ticket_id)
+        if not ticket.is_open:
+            raise TicketNotExtendableError("closed", ticket_id=ticket_id)
+        extension = grant(
+            request,
+            received_at=ticket.received_at,
+            due_at=ticket.due_at,
+            regime=ticket.regime,
+            earlier=ticket.extensions,
+            actor=actor,
+            now=self.clock.now(),
+        )
+        self.actors.append(actor)
+        return self.save(replace(ticket, due_at=extension.due_at, extensions=(*ticket.extensions, extension)))
 
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:
         self._enter()
@@ -369,6 +428,24 @@ class MemoryApplication:
     def progress(self, run_id: str) -> ProgressSnapshot | None:
         return self.snapshots.get(run_id)
 
+    def list_entries(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        self._enter()
+        found = [
+            entry
+            for entry in self.entries
+            if entry.sequence > query.after
+            and query.subject in {None, entry.subject}
+            and (not query.kinds or entry.kind in query.kinds)
+        ]
+        return found[: query.limit]
+
+    def get_checkpoint(self, number: int) -> Checkpoint:
+        self._enter()
+        number = number or len(self.checkpoints)
+        if not 1 <= number <= len(self.checkpoints):
+            raise UnknownCheckpointError("no such checkpoint", number=str(number))
+        return self.checkpoints[number - 1]
+
     def release_location(self, release: Release) -> str:
         return f"memory://{release.lineage}/{release.number}"
 
@@ -388,6 +465,22 @@ class MemoryApplication:
             raise UnknownLineageError("no model is registered under this lineage", lineage=lineage)
         return model
 
+    def _sample_ids(self, submission: Submission, tenant: str) -> tuple[str, ...]:
+        """Every person has one sample, and every label two."""
+        match submission.selection:
+            case None:
+                return submission.sample_ids
+            case BySubjects(subject_ids=named):
+                known = [subject.startswith("person-") for subject in named]
+                wrong = tuple(position for position, is_known in enumerate(known) if not is_known)
+                if wrong:
+                    raise UnknownSubjectIdsError("nobody has these ids", positions=wrong)
+                return tuple(subject.replace("person", "sample") for subject in named)
+            case ByLabel(label=label):
+                return (f"sample-{label}", f"sample-{label + 10}")
+            case ByUpload(upload_id=upload_id):
+                return self.uploads.sample_ids(upload_id, tenant=tenant, lineage=submission.lineage)
+
     def _check_ids(self, model: Model, sample_ids: tuple[str, ...]) -> None:
         known = {f"sample-{row}" for row in range(model.manifest.train_rows)}
         first = {key: at for at, key in reversed(list(enumerate(sample_ids)))}
@@ -406,5 +499,5 @@ def _order(ticket: Ticket) -> tuple[object, str]:
 
 
 def _payload_digest(submission: Submission) -> str:
-    parts = [submission.lineage, submission.regime.value, *submission.sample_ids]
+    parts = [submission.lineage, submission.regime.value, repr(submission.selection), *submission.sample_ids]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
