@@ -29,6 +29,9 @@ AUDIT_TYPE: Literal["urn:unlearning:audit:v1"] = "urn:unlearning:audit:v1"
 """Predicate types are RFC 3986 URIs that only name; nothing is served under them."""
 PLAN_TYPE: Literal["urn:unlearning:plan:v1"] = "urn:unlearning:plan:v1"
 RECEIPT_TYPE: Literal["urn:unlearning:receipt:v1"] = "urn:unlearning:receipt:v1"
+CHECKPOINT_TYPE: Literal["urn:unlearning:checkpoint:v1"] = "urn:unlearning:checkpoint:v1"
+LEDGER_HEAD = "ledger-head"
+"""Name of a checkpoint's subject: the entry whose digest binds all before it."""
 
 WEIGHTS, REPORT, PAGE, SCORES, PLAN, POLICY = (
     "model.safetensors",
@@ -97,6 +100,15 @@ class AuditPredicate(_Document):
     attested_at: Microseconds
 
 
+class CheckpointPredicate(_Document):
+    """How far the ledger had come."""
+
+    number: Annotated[int, Field(ge=1, lt=2**53)]
+    sequence: Annotated[int, Field(ge=1, lt=2**53)]
+    """Of the entry whose digest is the subject."""
+    attested_at: Microseconds
+
+
 class _Statement(_Document):
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(default="https://in-toto.io/Statement/v1", alias="_type")
     subject: Annotated[tuple[Subject, ...], Field(min_length=1)]
@@ -128,7 +140,15 @@ class ReceiptStatement(_Statement):
     predicate: Receipt
 
 
-S = TypeVar("S", PlanStatement, AuditStatement, ReceiptStatement)
+class CheckpointStatement(_Statement):
+    """About the head of the ledger."""
+
+    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
+    predicate_type: Literal["urn:unlearning:checkpoint:v1"] = Field(default=CHECKPOINT_TYPE, alias="predicateType")
+    predicate: CheckpointPredicate
+
+
+S = TypeVar("S", PlanStatement, AuditStatement, ReceiptStatement, CheckpointStatement)
 
 
 def plan_statement(plan: AuditPlan, *, attested_at: datetime) -> PlanStatement:
@@ -199,8 +219,21 @@ def receipt_statement(receipt: Receipt) -> ReceiptStatement:
     return ReceiptStatement(subject=_subjects({"request": receipt.request_digest} | reports), predicate=receipt)
 
 
-def attest(statement: PlanStatement | AuditStatement | ReceiptStatement, signer: Signer) -> bytes:
-    """Return a statement signed: the bytes of `plan.dsse.json`, `report.dsse.json` or of a receipt.
+def checkpoint_statement(number: int, *, sequence: int, digest: str, attested_at: datetime) -> CheckpointStatement:
+    """State the head of the ledger.
+
+    Args:
+        number: of the checkpoint.
+        sequence: of the entry at the head.
+        digest: of that entry.
+        attested_at: now.
+    """
+    predicate = CheckpointPredicate(number=number, sequence=sequence, attested_at=microseconds(attested_at))
+    return CheckpointStatement(subject=_subjects({LEDGER_HEAD: digest}), predicate=predicate)
+
+
+def attest(statement: PlanStatement | AuditStatement | ReceiptStatement | CheckpointStatement, signer: Signer) -> bytes:
+    """Return a statement signed: the bytes of `plan.dsse.json`, `report.dsse.json`, a receipt or a checkpoint.
 
     Raises:
         SignatureError: the key cannot sign.
@@ -227,6 +260,11 @@ def read_statement(kind: type[S], payload: bytes) -> S:
 def microseconds(at: datetime) -> int:
     """Return an aware time as microseconds since 1970-01-01 UTC."""
     return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the time that is so many microseconds after 1970-01-01 UTC."""
+    return _EPOCH + timedelta(microseconds=count)
 
 
 def _subjects(digests: Mapping[str, str]) -> tuple[Subject, ...]:

@@ -1,13 +1,17 @@
 """Batching: tickets of one lineage become one run, everything that decides its result frozen into its specification."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mcu_core.config import UnlearningConfig, default_ladder
+from mcu_core.config import RetrainRung, Rung, UnlearningConfig, default_ladder, needs_teacher
 from mcu_core.judging.policy import AuditPolicy
 from service.domain.canary import NO_CANARIES, Canary, CanaryBatch, draw_batch
+from service.domain.deployment import newest_served
+from service.domain.drift import DriftBudget, drift_of
 from service.domain.entries import run_created, ticket_changed
 from service.domain.hold import NO_HELD_ROWS, HeldRows
+from service.domain.ladder import last_rungs
 from service.domain.model import Model
 from service.domain.references import ReferencePurpose
 from service.domain.release import Release
@@ -34,13 +38,14 @@ class Batcher:
     """Of the tickets' samples alone: canaries come on top."""
     canaries_per_run: int
     """Most canaries of either kind, trained on and not."""
+    drift_budget: DriftBudget
     actor: str
 
     def open_run(self, model: Model, tickets: Sequence[Ticket]) -> UnlearningRun | None:
         """Close a batch and open its run.
 
-        1. Tickets whose samples are all forgotten already are closed with a pointer to that release; those that have
-           only held samples left are put on hold.
+        1. Tickets whose samples are all forgotten already are closed with a pointer to that release, or wait until it
+           is served where that is asked for; those that have only held samples left are put on hold.
         2. Tickets join, oldest first, until the batch forgets as much as one run may. Held samples are no part of it.
         3. Base model, rows, canaries, holds, configuration, policy, references and seed are frozen; run and tickets are
            saved together, and with them which canaries the run takes.
@@ -66,7 +71,8 @@ class Batcher:
             return None
         # 3. Freeze
         canaries = self._canaries(model, rows | held.rows, forgotten)
-        run = self._frozen(model, batch, resolution_of(model, rows, forgotten, canaries, held), held)
+        resolution = resolution_of(model, rows, forgotten, canaries, held)
+        run = self._frozen(model, batch, resolution, held, self._drift(model, forgotten))
         now = run.created_at
         entries = [run_created(run, self.actor)]
         started = []
@@ -92,16 +98,18 @@ class Batcher:
         rows = self._rows(ticket, model)
         left = [row for row in rows if row not in forgotten]
         if not left:
-            self._close_forgotten(ticket, max(forgotten[row] for row in rows))
+            self._close_forgotten(ticket, model, max(forgotten[row] for row in rows))
         elif held.rows.issuperset(left):
             self.held.put_on_hold(ticket, held=len(left), forgotten=len(rows) - len(left))
         else:
             return False
         return True
 
-    def _close_forgotten(self, ticket: Ticket, release_number: int) -> None:
+    def _close_forgotten(self, ticket: Ticket, model: Model, release_number: int) -> None:
         now = self.clock.now()
-        event = TicketEvent.ALREADY_FORGOTTEN
+        is_served = release_number <= newest_served(self.store.deployments(model.lineage))
+        in_effect = is_served or not model.requires_acknowledgement
+        event = TicketEvent.ALREADY_FORGOTTEN if in_effect else TicketEvent.PUBLISH
         reason = TicketReason(code="ALREADY_FORGOTTEN", text="Every sample was forgotten by an earlier release.")
         closed = replace(advance(ticket, event, now, reasons=(reason,)), release_number=release_number)
         entry = ticket_changed(ticket, closed, event, self.actor, now)
@@ -145,11 +153,30 @@ class Batcher:
             mislabelled=model.canaries_mislabelled,
         )
 
-    def _frozen(self, model: Model, batch: Sequence[Ticket], resolution: Resolution, held: HeldRows) -> UnlearningRun:
+    def _drift(self, model: Model, forgotten: dict[int, int]) -> str:
+        """Return why the next run of a lineage must retrain; empty where it need not."""
+        releases = self.store.releases(model.lineage)
+        drift = drift_of(releases, Counter(forgotten.values()), model.manifest.train_rows)
+        if self.drift_budget.used(drift) < 1.0:
+            return ""
+        if model.recipe is None:
+            return (
+                f"the drift budget is used up, and no recipe is registered: {drift.runs} runs have forgotten "
+                f"{drift.samples} samples since the registration"
+            )
+        since = f"{drift.runs} runs have forgotten {drift.samples} samples since the last full training"
+        return f"the drift budget is used up, so it retrains: {since}"
+
+    def _frozen(
+        self, model: Model, batch: Sequence[Ticket], resolution: Resolution, held: HeldRows, drifted: str
+    ) -> UnlearningRun:
         now = self.clock.now()
         base = current_release(self.store.releases(model.lineage), model)
         teacher = self.references.choose(ReferencePurpose.TEACH, model)
-        config = UnlearningConfig(ladder=default_ladder(model.recipe, taught=teacher is not None))
+        ladder = _ladder(model, batch, taught=teacher is not None, must_retrain=bool(drifted))
+        config = UnlearningConfig(ladder=ladder)
+        if not any(needs_teacher(rung) for rung in ladder):
+            teacher = None  # of what is left of the ladder nothing is taught
         auditor = self.references.choose(ReferencePurpose.AUDIT, model, teacher=teacher)
         spec = RunSpec(
             lineage=model.lineage,
@@ -178,6 +205,7 @@ class Batcher:
             phase=RunPhase.PENDING,
             created_at=now,
             phase_since=now,
+            reason=drifted,
         )
 
     def escalate(self, tickets: Sequence[Ticket], code: str, text: str) -> None:
@@ -187,6 +215,15 @@ class Batcher:
         moved = [(ticket, advance(ticket, TicketEvent.ESCALATE, now, reasons=reason)) for ticket in tickets]
         entries = tuple(ticket_changed(old, new, TicketEvent.ESCALATE, self.actor, now) for old, new in moved)
         self.store.save(Change(tickets=tuple(new for _, new in moved), entries=entries))
+
+
+def _ladder(model: Model, batch: Sequence[Ticket], *, taught: bool, must_retrain: bool) -> tuple[Rung, ...]:
+    """Return the ladder of a run: no more than what is left of it where it must retrain or an operator has moved up."""
+    ladder = default_ladder(model.recipe, taught=taught)
+    limits = [ticket.rungs_left for ticket in batch if ticket.rungs_left is not None]
+    if must_retrain and model.recipe is not None:
+        limits.append(sum(isinstance(rung, RetrainRung) for rung in ladder))
+    return last_rungs(ladder, min(limits, default=None))
 
 
 def draw_canaries(

@@ -26,6 +26,7 @@ from service.data_directory import (
     load_signer,
 )
 from service.domain.commitment import CommitmentKey
+from service.domain.drift import DriftBudget
 from service.domain.resolution import Resolution
 from service.domain.run import UnlearningRun, resolution_key
 from service.errors import FieldViolation, InvalidRequestError
@@ -33,25 +34,37 @@ from service.examination import Examiner
 from service.held_samples import HeldSamples
 from service.holding import HoldOffice
 from service.intake import Intake
+from service.ledger_keeping import LedgerKeeper
 from service.pixel_files import PixelCache
 from service.planning import Planner
 from service.ports import Clock, ManifestSource, ObjectStore, Store
 from service.publishing import Publisher
 from service.receipts import ReceiptOffice
 from service.recomputation import recompute
-from service.reconciler import Reconciler
+from service.reconciler import Chore, Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.release_desk import ReleaseDesk
+from service.release_keeping import ReleaseKeeper
 from service.rpc.server import RpcServer, build_server
+from service.selecting import Selector
 from service.settings import ObjectStoreKind, Settings
+from service.steering import RunSteering
 from service.telemetry import Metrics, MetricsServer, StoreCollector, configure_logging, serve_metrics
 from service.transitions import Transitions
+from service.uploads import UploadOffice
 from service.workflow import Workflow
 
 CONTROLLER = "controller"
 """Actor of what the service does by itself, in the ledger."""
 OPERATOR = "operator"
 """Actor of a command that works on the data directory itself."""
+
+
+SWEEP_UPLOADS_EVERY = timedelta(minutes=10)
+"""So much longer than promised an upload may be kept."""
+KEEP_LEDGER_EVERY = timedelta(seconds=5)
+"""A round asks the object store once, and verifies up to a thousand entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +128,25 @@ def build_service(settings: Settings) -> Service:
     manifests = DuckDBManifestSource(objects, settings.caches / "manifests")
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    registry.register(StoreCollector(store, clock))
+    registry.register(StoreCollector(store, clock, drift_budget(settings)))
     workflow = build_workflow(
         settings, store=store, objects=objects, manifests=manifests, clock=clock, key=key, metrics=metrics
+    )
+    uploads = UploadOffice(
+        store=store,
+        clock=clock,
+        key=key,
+        most_ids=settings.max_upload_ids,
+        keep=timedelta(hours=settings.upload_keep_hours),
+    )
+    keeper = LedgerKeeper(
+        store=store,
+        objects=objects,
+        clock=clock,
+        signer=load_signer(settings),
+        observer=metrics,
+        checkpoint_entries=settings.checkpoint_entries,
+        checkpoint_after=timedelta(seconds=settings.checkpoint_seconds),
     )
     intake = Intake(
         store=store,
@@ -126,14 +155,26 @@ def build_service(settings: Settings) -> Service:
         clock=clock,
         key=key,
         registry=Registry(store=store, objects=objects, manifests=manifests, clock=clock, check_weights=check_weights),
+        selector=Selector(manifests=manifests, key=key, uploads=uploads),
         receipts=ReceiptOffice(store=store, manifests=manifests, clock=clock, key=key, signer=load_signer(settings)),
         holding=HoldOffice(store=store, manifests=manifests, clock=clock, key=key),
+        steering=RunSteering(store=store, objects=objects, clock=clock),
+        desk=ReleaseDesk(
+            store=store, objects=objects, clock=clock, rollback_window=timedelta(days=settings.rollback_days)
+        ),
         render=report_page.render,
     )
     return Service(
         settings=settings,
         store=store,
-        reconciler=Reconciler(workflow=workflow, interval_seconds=settings.reconcile_interval_seconds),
+        reconciler=Reconciler(
+            workflow=workflow,
+            interval_seconds=settings.reconcile_interval_seconds,
+            chores=(
+                Chore(name="ledger", do=keeper.tend, every=KEEP_LEDGER_EVERY),
+                Chore(name="uploads", do=uploads.sweep, every=SWEEP_UPLOADS_EVERY),
+            ),
+        ),
         server=build_server(intake, settings, metrics, clock),
         metrics_server=serve_metrics(registry, settings.host, settings.metrics_port),
         claim=claim,
@@ -223,6 +264,7 @@ def build_workflow(
             held=held,
             max_forget_fraction=settings.max_forget_fraction,
             canaries_per_run=settings.canaries_per_run,
+            drift_budget=drift_budget(settings),
             actor=CONTROLLER,
         ),
         planner=Planner(
@@ -258,10 +300,22 @@ def build_workflow(
         ),
         references=references,
         held=held,
+        keeper=ReleaseKeeper(
+            store=store,
+            objects=objects,
+            clock=clock,
+            rollback_window=timedelta(days=settings.rollback_days),
+            actor=CONTROLLER,
+        ),
         observer=metrics,
         encode_resolution=resolution_file.encode,
         actor=CONTROLLER,
     )
+
+
+def drift_budget(settings: Settings) -> DriftBudget:
+    """Return how much may happen to a lineage before it must be trained in full again."""
+    return DriftBudget(runs=settings.drift_runs, forget_share=settings.drift_forget_share)
 
 
 def build_runner(settings: Settings) -> LocalJobRunner:

@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
 from service.pb.unlearning.v1.hold_service_pb2_grpc import HoldServiceStub
+from service.pb.unlearning.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.pb.unlearning.v1.model_service_pb2_grpc import ModelServiceStub
 from service.pb.unlearning.v1.run_service_pb2_grpc import RunServiceStub
 
@@ -26,6 +27,7 @@ class Client:
     holds: HoldServiceStub
     models: ModelServiceStub
     runs: RunServiceStub
+    ledger: LedgerServiceStub
 
 
 @dataclass
@@ -66,6 +68,7 @@ def connect(address: str) -> Iterator[Client]:
                 holds=HoldServiceStub(channel),
                 models=ModelServiceStub(channel),
                 runs=RunServiceStub(channel),
+                ledger=LedgerServiceStub(channel),
             )
         except grpc.RpcError as error:
             raise api_error(error, address) from error

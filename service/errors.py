@@ -94,6 +94,10 @@ class UnknownReportError(PermanentError):
     """The run has no report (yet)."""
 
 
+class UnknownCheckpointError(PermanentError):
+    """The ledger has no such checkpoint (yet)."""
+
+
 class UnknownSampleIdsError(PermanentError):
     """Some ids are not training samples of the lineage's manifest."""
 
@@ -125,6 +129,46 @@ class ForgetSetTooLargeError(PermanentError):
 
 class TicketNotCancellableError(PermanentError):
     """The ticket's run has started or the ticket is closed."""
+
+
+class UnknownReleaseError(PermanentError):
+    """The lineage has no release of this number."""
+
+
+class UnknownWeightsError(PermanentError):
+    """The weights are no release of the lineage."""
+
+
+class ResurrectsForgottenSamplesError(PermanentError):
+    """These weights would bring back samples that a lineage has forgotten."""
+
+
+class RunNotRetryableError(PermanentError):
+    """The run has not failed, or nothing of it waits for a person any more."""
+
+
+class RunNotEscalatableError(PermanentError):
+    """The run cannot go to that rung of its ladder, or not now."""
+
+
+class UnknownSubjectIdsError(UnknownSampleIdsError):
+    """Some people have no training sample in the lineage's manifest."""
+
+
+class UnknownUploadError(PermanentError):
+    """No such upload, or it was for another lineage, is not complete or was erased."""
+
+
+class UploadIncompleteError(PermanentError):
+    """An upload ended with another number of ids than it had promised."""
+
+
+class TicketNotExtendableError(PermanentError):
+    """The ticket is closed: its clock has stopped."""
+
+
+class ExtensionNotAllowedError(PermanentError):
+    """The law does not let the due time move like that."""
 
 
 # Permanent, in things that do not fit together

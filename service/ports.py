@@ -9,14 +9,19 @@ from typing import Protocol
 
 from mcu_core.report import AuditReport
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.hold import Hold
-from service.domain.ledger import LedgerDraft, LedgerEntry
-from service.domain.manifest import Manifest, ResolvedIds
+from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerQuery
+from service.domain.manifest import Manifest, ResolvedIds, SelectedSamples
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import FailureKind, RunPhase, UnlearningRun
-from service.domain.ticket import Ticket, TicketState
+from service.domain.run_query import RunQuery
+from service.domain.ticket import Ticket
+from service.domain.ticket_query import TicketQuery
 from service.hold_port import HoldStore
+from service.store_totals import StoreTotals
 
 
 class Clock(Protocol):
@@ -49,48 +54,13 @@ class Change:
     holds: tuple[Hold, ...] = ()
     held_samples: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(hold id, its sample ids), of inserted holds."""
+    deployments: tuple[Deployment, ...] = ()
+    """Inserted."""
+    purges: tuple[ReleasePurge, ...] = ()
+    """Planned ones are inserted, carried out ones replace a planned one."""
+    uploads_used: tuple[tuple[str, str], ...] = ()
+    """(ticket id, upload id): the ids of an inserted ticket are those of an upload."""
     entries: tuple[LedgerDraft, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketQuery:
-    """Which tickets to list, newest first."""
-
-    tenant: str | None = None
-    lineage: str | None = None
-    states: frozenset[TicketState] = frozenset()
-    """Empty: all."""
-    after: tuple[datetime, str] | None = None
-    """(received_at, ticket_id) of the last one already seen."""
-    limit: int = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreTotals:
-    """Counts for the metrics, taken from the store so that they survive a restart."""
-
-    tickets: tuple[tuple[str, int], ...]
-    """(state, count)."""
-    submitted: tuple[tuple[str, str, int], ...]
-    """(regime, source, count)."""
-    closed: tuple[tuple[str, str, int], ...]
-    """(outcome, reason code, count)."""
-    runs: tuple[tuple[str, int], ...]
-    """(phase, count)."""
-    oldest_open: datetime | None
-    open_due: tuple[datetime, ...]
-    """Due times of the open tickets, earliest first."""
-    completion_seconds: tuple[float, ...]
-    """Of every ticket that succeeded, from receipt to end, shortest first."""
-    last_success: tuple[tuple[str, datetime], ...]
-    """(lineage, time)."""
-    verdicts: tuple[tuple[str, str, int], ...]
-    """(verdict, claim, count)."""
-    forgotten: tuple[tuple[str, int], ...]
-    """(lineage, samples forgotten so far, canaries among them)."""
-    canaries_left: tuple[tuple[str, int], ...] = ()
-    """(lineage, canaries that it was trained on and has not forgotten yet), of lineages that were trained on any."""
-    holds_active: int = 0
 
 
 class Store(HoldStore, Protocol):
@@ -101,9 +71,10 @@ class Store(HoldStore, Protocol):
 
         Raises:
             StaleVersionError: a record was changed by somebody else since it was read; a lineage has canaries already,
-                or lacks one that a run takes.
-            RequestIdReusedError: an inserted ticket's (tenant, request id) is taken; read it with `ticket_by_request`.
-                Likewise that of an inserted hold (`hold_by_request`), or the one that a hold was released with.
+                or lacks one that a run takes; a purge was planned or carried out by somebody else.
+            RequestIdReusedError: an inserted ticket's (tenant, request id) is taken, read it with `ticket_by_request`;
+                or that of an inserted deployment, of an inserted hold (`hold_by_request`), or the one that a hold was
+                released with.
             ActiveRunError: an inserted run's lineage has an active run.
             LineageExistsError: an inserted model's lineage is taken.
             StoreUnavailableError: the database cannot be reached.
@@ -142,6 +113,10 @@ class Store(HoldStore, Protocol):
         """Return a run."""
         ...
 
+    def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first (created_at, run_id descending)."""
+        ...
+
     def active_runs(self) -> Sequence[UnlearningRun]:
         """Return every run that still holds its lineage."""
         ...
@@ -154,12 +129,28 @@ class Store(HoldStore, Protocol):
         """Return the rows that a lineage has forgotten, each with the number of the release that did it."""
         ...
 
+    def deployments(self, lineage: str) -> Sequence[Deployment]:
+        """Return what serving systems said that they run of a lineage, oldest first."""
+        ...
+
+    def purges(self, lineage: str) -> Sequence[ReleasePurge]:
+        """Return which of a lineage's releases are to be purged or are, by number."""
+        ...
+
     def canaries(self, lineage: str) -> Sequence[Canary]:
         """Return a lineage's canaries by row, with the run that took each last."""
         ...
 
     def ledger(self, after: int = 0) -> Iterator[LedgerEntry]:
         """Yield the entries after a sequence number, in order."""
+        ...
+
+    def ledger_page(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries, oldest first; no more of the ledger is read than that.
+
+        Raises:
+            LedgerBrokenError: an entry says something that none says.
+        """
         ...
 
     def totals(self) -> StoreTotals:
@@ -258,6 +249,18 @@ class ManifestSource(Protocol):
 
     def resolve(self, digest: str, sample_ids: Sequence[str]) -> ResolvedIds:
         """Find the rows of sample ids."""
+        ...
+
+    def of_subjects(self, digest: str, subject_ids: Sequence[str]) -> SelectedSamples:
+        """Find the training samples of people, each of whom is named once.
+
+        Raises:
+            ManifestError: the manifest knows no people.
+        """
+        ...
+
+    def of_label(self, digest: str, label: int) -> SelectedSamples:
+        """Find the training samples of a label."""
         ...
 
 

@@ -119,7 +119,13 @@ class PremiseSource:
             ),
         }
         missing = [what for what, key in wanted.items() if key is not None and self.objects.head(key) is None]
-        _require(not missing, f"the object store no longer has {' and '.join(missing)}: nothing can be scored without")
+        purged = [
+            f"release {purge.number} was purged on {purge.purged_at:%Y-%m-%d}, since it knows what was deleted later"
+            for purge in self.store.purges(run.lineage)
+            if purge.purged_at is not None and purge.number in {base, number}
+        ]
+        why = "; ".join(["nothing can be scored without", *purged])
+        _require(not missing, f"the object store no longer has {' and '.join(missing)}: {why}")
 
     def _resolution(self, run: UnlearningRun, model: Model, release: Release, report: AuditReport) -> Resolution:
         requested = requested_samples(run, self.store, self.manifests)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mcu_core.config import RetrainRung
 from mcu_core.report import AuditReport
 from service.attestation import PLAN, REPORT, SCORES
 from service.domain.canonical import canonical_bytes
@@ -115,6 +116,7 @@ class Publisher:
             ticket_ids=run.ticket_ids,
             forget_count=run.spec.forget_count,
             created_at=self.clock.now(),
+            is_retrained=isinstance(run.spec.config.ladder[run.rung_index], RetrainRung),
         )
 
     def _accepted_report(self, run: UnlearningRun) -> bytes:

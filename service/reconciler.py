@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -18,20 +19,37 @@ MAX_DOUBLINGS = 16
 """Of the pause; more would only make a number that no float holds."""
 TEND_INTERVAL = timedelta(hours=1)
 """Between two looks at the references: their deadlines are counted in days, and a look lists what is stored."""
+KEEP_INTERVAL = timedelta(minutes=1)
+"""Between two looks at pointers and superseded releases: how long a pointer that was moved back can mislead."""
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """Something to be done every so often, apart from what is open."""
+
+    name: str
+    do: Callable[[], None]
+    every: timedelta
+    """After it was done; what failed is tried again with the back-off of every step."""
 
 
 class Reconciler:
     """One thread that advances whatever is open; level-triggered, so that it does not matter what it missed."""
 
-    def __init__(self, *, workflow: Workflow, interval_seconds: float) -> None:
+    def __init__(self, *, workflow: Workflow, interval_seconds: float, chores: Sequence[Chore] = ()) -> None:
         self._workflow = workflow
+        self._chores = (
+            Chore(name="references", do=workflow.references.tend, every=TEND_INTERVAL),
+            Chore(name="releases", do=workflow.keeper.keep, every=KEEP_INTERVAL),
+            *chores,
+        )
         self._interval = interval_seconds
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
-        self._tended: datetime | None = None
-        """When the references were looked at."""
+        self._done: dict[str, datetime] = {}
+        """When each chore was done last."""
         self._tidy = False
         """Whether no crash and no failed step can have left anything behind."""
         self._stop = threading.Event()
@@ -51,7 +69,7 @@ class Reconciler:
         if not self._tidy:
             self._tidy = self._step("pointers", self._workflow.repair_pointers)
             self._tidy &= self._step("leftovers", self._workflow.sweep)
-        self._tend_references()
+        self._do_chores()
         self._step("holds", self._workflow.held.sort_tickets)
         self._step("tickets", self._workflow.schedule_tickets)
         self._step("batches", self._open_runs)
@@ -62,12 +80,12 @@ class Reconciler:
             self.round()
             self._stop.wait(self._interval)
 
-    def _tend_references(self) -> None:
+    def _do_chores(self) -> None:
         now = self._workflow.clock.now()
-        if self._tended is not None and now < self._tended + TEND_INTERVAL:
-            return
-        if self._step("references", self._workflow.references.tend):
-            self._tended = now
+        for chore in self._chores:
+            done = self._done.get(chore.name)
+            if (done is None or now >= done + chore.every) and self._step(chore.name, chore.do):
+                self._done[chore.name] = now
 
     def _open_runs(self) -> None:
         for lineage, tickets in self._workflow.waiting().items():

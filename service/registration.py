@@ -14,6 +14,7 @@ from service.domain.submission import Registration
 from service.errors import DigestMismatchError, LineageExistsError, ManifestError, UnknownLineageError
 from service.ports import Change, Clock, ManifestSource, ObjectStore, Store, imported_weights_key
 from service.publishing import point_to, replace_orphan
+from service.serving import require_no_resurrection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class Registry:
             ManifestError: the manifest is unusable or does not fit the architecture.
             WeightsError: the weights are truncated or hostile.
             DigestMismatchError: the stored weights have another digest.
+            ResurrectsForgottenSamplesError: another lineage has released these weights, and forgotten samples that
+                would come back.
         """
         existing = self.store.model(registration.lineage)
         if existing is None:
@@ -54,6 +57,13 @@ class Registry:
         return existing
 
     def _register(self, registration: Registration, *, tenant: str, actor: str) -> Model:
+        require_no_resurrection(
+            self.store,
+            tenant=tenant,
+            lineage=registration.lineage,
+            weights_digest=registration.weights_digest,
+            manifest_digest=registration.manifest_digest,
+        )
         # 1. Manifest
         manifest = self.manifests.inspect(registration.manifest_digest)
         if manifest.label_max >= registration.architecture.classes:
@@ -75,6 +85,7 @@ class Registry:
             baseline_train_accuracy=registration.baseline_train_accuracy,
             registered_at=now,
             canary_commitment=None if registration.canaries is None else registration.canaries.commitment,
+            requires_acknowledgement=registration.requires_acknowledgement,
             canaries_mislabelled=registration.canaries is not None and registration.canaries.mislabelled,
         )
         release = Release(
@@ -154,5 +165,6 @@ def _same_registration(model: Model, registration: Registration, tenant: str) ->
         and model.weights_digest == registration.weights_digest
         and model.recipe == registration.recipe
         and model.baseline_train_accuracy == registration.baseline_train_accuracy
+        and model.requires_acknowledgement == registration.requires_acknowledgement
         and model.canary_commitment == (registration.canaries.commitment if registration.canaries else None)
     )

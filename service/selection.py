@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from service.errors import DuplicateSampleIdsError, UnknownSampleIdsError
-from service.ports import ManifestSource
+from service.domain.model import Model
+from service.errors import DuplicateSampleIdsError, EmptyForgetSetError, ForgetSetTooLargeError, UnknownSampleIdsError
+from service.ports import ManifestSource, Store
 
 
 def training_rows(manifests: ManifestSource, manifest_digest: str, sample_ids: Sequence[str]) -> tuple[int, ...]:
@@ -29,6 +30,29 @@ def training_rows(manifests: ManifestSource, manifest_digest: str, sample_ids: S
             heldout=str(len(resolved.heldout_positions)),
         )
     return resolved.rows
+
+
+def forgettable_rows(
+    store: Store, manifests: ManifestSource, model: Model, sample_ids: Sequence[str]
+) -> tuple[int, ...]:
+    """Return the rows of training samples that a lineage could forget.
+
+    Raises:
+        EmptyForgetSetError: no ids.
+        DuplicateSampleIdsError: ids named twice, by position.
+        UnknownSampleIdsError: ids that are no training samples, by position.
+        ForgetSetTooLargeError: no training sample would be left.
+    """
+    if not sample_ids:
+        raise EmptyForgetSetError("the ticket names no sample")
+    rows = training_rows(manifests, model.manifest.digest, sample_ids)
+    gone = set(store.forgotten_rows(model.lineage)) | set(rows)
+    if len(gone) >= model.manifest.train_rows:
+        raise ForgetSetTooLargeError(
+            f"forgetting {len(sample_ids)} more of {model.manifest.train_rows} training samples leaves none to "
+            "keep: withdraw the model or train a new one"
+        )
+    return rows
 
 
 def _repeated_positions(sample_ids: Sequence[str]) -> tuple[int, ...]:

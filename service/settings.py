@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     """Further calls accepted before new ones are refused as overload."""
     max_watchers: Annotated[int, Field(ge=1, le=256)] = 8
     """Streams open at once; each has a thread of its own, so that it keeps no other call waiting."""
+    max_uploads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Uploads of ids at once; each has a thread of its own, and its ids in memory until it is complete."""
+    max_upload_ids: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000_000
+    """Ids of one upload: a million of them take 8 seconds and 180 MB while they arrive (measured on one core)."""
+    upload_keep_hours: Annotated[float, Field(gt=0.0, le=24.0 * 31)] = 24.0
+    """How long an upload waits for its ticket before it is erased; what no ticket uses shall not be kept."""
     max_message_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     """Largest request: 50 000 ids of some 300 bytes."""
     reconcile_interval_seconds: Annotated[float, Field(gt=0.0, le=60.0)] = 0.5
@@ -77,6 +83,19 @@ class Settings(BaseSettings):
     reference_purge_days: Annotated[int, Field(ge=0, le=366)] = 28
     """Days from the release that forgot a sample to the end of the leave-out models that were trained on it. No
     calendar month, the time that Art. 12(3) GDPR gives, is shorter; 0 purges them within the hour."""
+    rollback_days: Annotated[int, Field(ge=0, le=366)] = 7
+    """Days for which the weights of a superseded release are kept, so that a release that turns out to be broken has
+    something to be compared with. They know deleted samples, so a week and not a month; 0 purges them at once."""
+    drift_runs: Annotated[int, Field(ge=1)] = 10
+    """Unlearning runs of a lineage after its last full training before the next one must retrain. A convention: how
+    the errors of approximate unlearning add up over runs has not been measured."""
+    drift_forget_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    """Share of the training split that may be forgotten likewise: thrice the 10 % at which one run was measured."""
+    checkpoint_entries: Annotated[int, Field(ge=1)] = 1000
+    """Entries of the ledger after which its head is signed; what came before can no longer be rewritten unnoticed."""
+    checkpoint_seconds: Annotated[float, Field(gt=0.0)] = 3600.0
+    """Time after which it is signed where fewer entries came, but any did: so long the newest ones rest on the database
+    alone."""
     worker_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads of a job; by default as many as cores are idle when it starts."""
     reflection: bool = True

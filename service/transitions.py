@@ -13,7 +13,7 @@ from service.domain.entries import run_changed, ticket_changed
 from service.domain.ledger import LedgerDraft
 from service.domain.run import FailureKind, RunPhase, UnlearningRun, enter, job_name, run_prefix
 from service.domain.ticket import Ticket, TicketEvent, TicketReason, advance, can_happen
-from service.ports import Change, Clock, DecodedPixels, JobRunner, ObjectStore, RunObserver, Store
+from service.ports import Change, Clock, DecodedPixels, JobRunner, JobState, ObjectStore, RunObserver, Store
 
 KEPT_AFTER_RUN = (
     "spec.json",
@@ -91,21 +91,30 @@ class Transitions:
 
     def fail(self, run: UnlearningRun, kind: FailureKind, code: str, text: str, *entries: LedgerDraft) -> UnlearningRun:
         """Close a run that cannot succeed by itself; its tickets go to a person, their clock runs on."""
-        self.runner.cancel(run.job_name)
+        self.cancel_jobs(run, run.epoch)
         failed = replace(enter(run, RunPhase.FAILED, self.clock.now()), reason=f"{code}: {text}")
         reasons = (TicketReason(code=code, text=text),)
         return self._close(run, failed, TicketEvent.ESCALATE, entries, failure=kind, reasons=reasons)
 
     def abandon(self, run: UnlearningRun, code: str, text: str) -> UnlearningRun:
-        """Close a run that something forbids to go on; its tickets are batched anew, and nobody has failed."""
-        self.runner.cancel(run.job_name)
+        """Close a run that something forbids to go on; its tickets are batched anew, and nobody has failed.
+
+        Where an operator had moved it up its ladder, the next run of its tickets begins there.
+        """
+        self.cancel_jobs(run, run.epoch)
         abandoned = replace(enter(run, RunPhase.ABANDONED, self.clock.now()), reason=f"{code}: {text}")
         reasons = (TicketReason(code=code, text=text),)
         return self._close(run, abandoned, TicketEvent.RUN_FAILED, reasons=reasons)
 
-    def commit(self, run: UnlearningRun) -> UnlearningRun:
-        """Close a run whose candidate is published."""
-        return self._close(run, enter(run, RunPhase.COMMITTED, self.clock.now()), TicketEvent.TAKE_EFFECT)
+    def commit(self, run: UnlearningRun, *, takes_effect: bool) -> UnlearningRun:
+        """Close a run whose candidate is published.
+
+        Args:
+            run: in its last phase.
+            takes_effect: by being published; otherwise its tickets wait for who serves it.
+        """
+        event = TicketEvent.TAKE_EFFECT if takes_effect else None
+        return self._close(run, enter(run, RunPhase.COMMITTED, self.clock.now()), event)
 
     def purge(self, run: UnlearningRun) -> None:
         """Delete what a closed run must not leave behind."""
@@ -118,6 +127,13 @@ class Transitions:
             # Of a failed run they stay as well: its samples are in the model that is still published.
             self.pixels.erase(run.lineage, run.spec.manifest_digest, self.store.forgotten_rows(run.lineage).keys())
 
+    def cancel_jobs(self, run: UnlearningRun, last_epoch: int) -> None:
+        """End what still works at a run's attempts up to this one; an operator may have moved on from the last ones."""
+        for epoch in range(1, last_epoch + 1):
+            name = job_name(run.run_id, epoch)
+            if self.runner.observe(name).state is JobState.RUNNING:
+                self.runner.cancel(name)
+
     def fresh(self, run: UnlearningRun) -> UnlearningRun:
         """Return a saved run as it is stored now."""
         stored = self.store.run(run.run_id)
@@ -129,7 +145,7 @@ class Transitions:
         self,
         run: UnlearningRun,
         closed: UnlearningRun,
-        event: TicketEvent,
+        event: TicketEvent | None,
         entries: Iterable[LedgerDraft] = (),
         *,
         failure: FailureKind | None = None,
@@ -139,8 +155,10 @@ class Transitions:
         now = closed.phase_since
         tickets, drafts = [], [*entries, run_changed(run, closed, self.actor, now)]
         for ticket in self._tickets_of(run):
-            if can_happen(ticket, event):
+            if event is not None and can_happen(ticket, event):
                 moved = advance(ticket, event, now, reasons=tuple(reasons))
+                if closed.phase is RunPhase.ABANDONED and run.ordered_rungs is not None:
+                    moved = replace(moved, rungs_left=run.ordered_rungs)
                 tickets.append(moved)
                 drafts.append(ticket_changed(ticket, moved, event, self.actor, now))
         self.store.save(Change(runs=(closed,), tickets=tuple(tickets), entries=tuple(drafts)))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcu_core.config import McuRung
 from mcu_core.report import AttemptSummary, AuditReport, Verdict
-from service.batching import Batcher, current_release, resolution_of
+from service.batching import Batcher, resolution_of
 from service.domain.canary import batch_of
 from service.domain.canonical import is_canonical
 from service.domain.commitment import CommitmentKey
@@ -52,8 +52,9 @@ from service.ports import (
     RunObserver,
     Store,
 )
-from service.publishing import Publisher, point_to, read_report
+from service.publishing import Publisher, read_report
 from service.references import ReferenceRegister
+from service.release_keeping import ReleaseKeeper
 from service.transitions import Transitions
 
 D = TypeVar("D", bound=BaseModel)
@@ -80,6 +81,7 @@ class Workflow:
     transitions: Transitions
     references: ReferenceRegister
     held: HeldSamples
+    keeper: ReleaseKeeper
     observer: RunObserver
     encode_resolution: Callable[[Resolution], bytes]
     actor: str
@@ -110,9 +112,8 @@ class Workflow:
             self.batcher.escalate(tickets[:1], type(error).__name__, error.message)
 
     def repair_pointers(self) -> None:
-        """Point readers of each lineage to its current release, should a crash have kept somebody from it."""
-        for model in self.store.models():
-            point_to(self.objects, current_release(self.store.releases(model.lineage), model))
+        """Point readers of each lineage to its current release, whatever has kept them from it."""
+        self.keeper.restore_pointers()
 
     def sweep(self) -> None:
         """Purge what a crash kept a closed run from purging."""
@@ -215,6 +216,7 @@ class Workflow:
         )
         key = f"{order.prefix}/order.json"
         self.objects.create(key, order.to_bytes())
+        self.transitions.cancel_jobs(run, run.epoch - 1)
         self.runner.start(run.job_name, key)
 
     def _ended(self, run: UnlearningRun, exit_code: int | None) -> UnlearningRun:
@@ -301,7 +303,7 @@ class Workflow:
             self.observer.publish_conflict()
             raise ObjectStoreUnavailableError(f"released, but the pointer cannot be moved: {error.message}") from error
         self.references.taint(run.lineage)  # while the run is open, so that a crash cannot keep it from being done
-        return self.transitions.commit(run)
+        return self.transitions.commit(run, takes_effect=not self._model(run.lineage).requires_acknowledgement)
 
     # Small change
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.domain.manifest import Manifest, ResolvedIds, Split
-from service.errors import ObjectMissingError
+from service.domain.manifest import Manifest, ResolvedIds, SelectedSamples, Split
+from service.errors import ManifestError, ObjectMissingError
 from tests.records import digest_of
 
 
@@ -16,6 +16,7 @@ class Row:
     sample_id: str
     split: Split
     label: int = 0
+    subject_id: str | None = None
 
 
 TRAIN = tuple(f"train-{number:02d}" for number in range(20))
@@ -60,6 +61,22 @@ class MemoryManifestSource:
             unknown_positions=tuple(position for position, hit in hits if hit is None),
             heldout_positions=tuple(p for p, hit in hits if hit is not None and hit[1] is not Split.TRAIN),
             canary_rows=tuple(hit[0] for _, hit in hits if hit is not None and hit[1] is Split.CANARY),
+        )
+
+    def of_subjects(self, digest: str, subject_ids: Sequence[str]) -> SelectedSamples:
+        rows = [row for row in self._found(digest) if row.split is Split.TRAIN]
+        if all(row.subject_id is None for row in self._rows):
+            raise ManifestError("the manifest has no column subject_id")
+        known = {row.subject_id for row in rows}
+        return SelectedSamples(
+            sample_ids=tuple(row.sample_id for row in rows if row.subject_id in set(subject_ids)),
+            unknown_positions=tuple(at for at, subject in enumerate(subject_ids) if subject not in known),
+        )
+
+    def of_label(self, digest: str, label: int) -> SelectedSamples:
+        rows = self._found(digest)
+        return SelectedSamples(
+            sample_ids=tuple(row.sample_id for row in rows if row.split is Split.TRAIN and row.label == label)
         )
 
     def _found(self, digest: str) -> tuple[Row, ...]:

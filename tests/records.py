@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from mcu_core.config import ArchitectureConfig, RetrainConfig, TrainConfig, UnlearningConfig, default_ladder
 from mcu_core.report import AttemptSummary, AuditPlan, Claim, Verdict
 from service.domain.deadline import Regime
+from service.domain.deployment import Deployment
 from service.domain.hold import Hold, HoldRelease, HoldTreatment
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.manifest import Manifest
@@ -109,6 +110,20 @@ def a_release(number: int = 1, *, lineage: str = LINEAGE) -> Release:
         ticket_ids=(),
         forget_count=0,
         created_at=NOW,
+    )
+
+
+def a_deployment(request_id: str = "deploy", *, lineage: str = LINEAGE) -> Deployment:
+    return Deployment(
+        tenant=TENANT,
+        request_id=request_id,
+        lineage=lineage,
+        name="eu-west",
+        weights_digest=digest_of("weights 1"),
+        release_number=1,
+        deployed_at=NOW - timedelta(minutes=1),
+        acknowledged_at=NOW,
+        closed_ticket_ids=("tkt-0001",),
     )
 
 

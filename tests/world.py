@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors.numpy import save
@@ -19,6 +19,7 @@ from service.adapters.weights_header import check_weights
 from service.batching import Batcher
 from service.domain.commitment import CommitmentKey
 from service.domain.deadline import Regime
+from service.domain.drift import DriftBudget
 from service.domain.hold import Hold, HoldOrder, HoldTreatment
 from service.domain.ledger import LedgerEntry, verify_chain
 from service.domain.model import Model
@@ -39,7 +40,12 @@ from service.recomputation import Recompute
 from service.reconciler import Reconciler
 from service.references import ReferenceRegister
 from service.registration import Registry
+from service.release_desk import ReleaseDesk
+from service.release_keeping import ReleaseKeeper
+from service.selecting import Selector
+from service.steering import RunSteering
 from service.transitions import Transitions
+from service.uploads import UploadOffice, UploadStore
 from service.workflow import Workflow
 from tests.attempts import Attempt, accept, told_evidence
 from tests.canaries import APPENDED_ROWS, MANY, REGISTER, planted
@@ -54,6 +60,9 @@ WEIGHTS = save({"layer.weight": np.zeros((3, 4), np.float32), "layer.bias": np.z
 ATTEMPT_FAILURES = 3
 CANARIES_PER_RUN = 3
 RETRY_SECONDS = 10.0
+UNLIMITED_DRIFT = DriftBudget(runs=1000, forget_share=1.0)
+ROLLBACK_WINDOW = timedelta(days=7)
+MOST_UPLOADED = 1000
 PURGE_AFTER = timedelta(days=28)
 _ROUNDS = 60
 """More than any story needs."""
@@ -130,9 +139,11 @@ class World:
         objects: ObjectStore | None = None,
         manifests: ManifestSource | None = None,
         recompute: Recompute = told_evidence,
+        drift_budget: DriftBudget = UNLIMITED_DRIFT,
     ) -> None:
         """Begin with nothing but weights and a manifest; job number n does what attempt n says, the last ones too."""
         self.recompute = recompute
+        self.drift_budget = drift_budget
         self.store = MemoryStore() if store is None else store
         self.objects = MemoryObjectStore() if objects is None else objects
         self.manifests = MemoryManifestSource(APPENDED_ROWS) if manifests is None else manifests
@@ -163,6 +174,7 @@ class World:
         runner: JobRunner | None = None,
         pixels: DecodedPixels | None = None,
         max_forget_fraction: float = 0.5,
+        rollback_window: timedelta = ROLLBACK_WINDOW,
     ) -> Process:
         """Start the service, on the given ports where they are given."""
         store, objects, runner = store or self.store, objects or self.objects, runner or self.runner
@@ -176,16 +188,42 @@ class World:
             clock=self.clock,
             key=KEY,
             registry=registry,
+            selector=Selector(
+                manifests=self.manifests,
+                key=KEY,
+                uploads=UploadOffice(
+                    store=cast("UploadStore", store),
+                    clock=self.clock,
+                    key=KEY,
+                    most_ids=MOST_UPLOADED,
+                    keep=timedelta(hours=24),
+                ),
+            ),
             receipts=ReceiptOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY, signer=SIGNER),
             holding=HoldOffice(store=store, manifests=self.manifests, clock=self.clock, key=KEY),
+            steering=RunSteering(store=store, objects=objects, clock=self.clock),
+            desk=ReleaseDesk(store=store, objects=objects, clock=self.clock, rollback_window=rollback_window),
             render=report_page.render,
         )
-        workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction)
+        keeper = ReleaseKeeper(
+            store=store,
+            objects=objects,
+            clock=self.clock,
+            rollback_window=rollback_window,
+            actor="controller",
+        )
+        workflow = self._workflow(store, objects, runner, pixels or self.pixels, max_forget_fraction, keeper)
         reconciler = Reconciler(workflow=workflow, interval_seconds=0.01)
         return Process(intake=intake, registry=registry, workflow=workflow, reconciler=reconciler)
 
     def _workflow(
-        self, store: Store, objects: ObjectStore, runner: JobRunner, pixels: DecodedPixels, max_forget_fraction: float
+        self,
+        store: Store,
+        objects: ObjectStore,
+        runner: JobRunner,
+        pixels: DecodedPixels,
+        max_forget_fraction: float,
+        keeper: ReleaseKeeper,
     ) -> Workflow:
         def resolution(run: UnlearningRun) -> Resolution:
             return resolution_file.decode(objects.read(resolution_key(run.run_id)))
@@ -212,6 +250,7 @@ class World:
                 held=held,
                 max_forget_fraction=max_forget_fraction,
                 canaries_per_run=CANARIES_PER_RUN,
+                drift_budget=self.drift_budget,
                 actor="controller",
             ),
             planner=Planner(
@@ -247,6 +286,7 @@ class World:
             ),
             references=references,
             held=held,
+            keeper=keeper,
             observer=self.observed,
             encode_resolution=resolution_file.encode,
             actor="controller",

@@ -2,16 +2,17 @@
 
 import glob
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from service.adapters.manifest_cache import ManifestCache
 from service.adapters.manifest_checks import check_manifest
-from service.domain.manifest import Manifest, ResolvedIds, Split
+from service.domain.manifest import Manifest, ResolvedIds, SelectedSamples, Split
 from service.errors import ManifestError, ObjectStoreUnavailableError, ServerOverloadedError
 from service.ports import ObjectStore
 
@@ -23,6 +24,26 @@ SELECT requested.position, manifest.file_row_number, manifest.split
 FROM requested
 JOIN read_parquet($path, file_row_number = true, hive_partitioning = false) AS manifest USING (sample_id)
 ORDER BY requested.position
+"""
+
+_HAS_SUBJECTS = """
+SELECT column_name FROM (DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false))
+WHERE column_name = 'subject_id'
+"""
+
+_OF_SUBJECTS = """
+SELECT requested.position, manifest.sample_id
+FROM requested LEFT JOIN (
+    SELECT subject_id, sample_id, file_row_number
+    FROM read_parquet($path, file_row_number = true, hive_partitioning = false) WHERE split = 'train') AS manifest
+USING (subject_id)
+ORDER BY manifest.file_row_number
+"""
+
+_OF_LABEL = """
+SELECT sample_id FROM read_parquet($path, file_row_number = true, hive_partitioning = false)
+WHERE split = 'train' AND label = $label
+ORDER BY file_row_number
 """
 
 
@@ -72,16 +93,39 @@ class DuckDBManifestSource:
         """Find the rows of sample ids."""
         path = self._path(digest)
         requested = pa.table({"position": pa.array(range(len(sample_ids)), pa.int64()), "sample_id": _ids(sample_ids)})
+        return _resolved(self._rows(_RESOLVE, {"path": str(path)}, requested), len(sample_ids))
+
+    def of_subjects(self, digest: str, subject_ids: Sequence[str]) -> SelectedSamples:
+        """Find the training samples of people, each of whom is named once."""
+        parameters: dict[str, str | int] = {"path": str(self._path(digest))}
+        if not self._rows(_HAS_SUBJECTS, parameters):
+            raise ManifestError("the manifest has no column subject_id: name the samples themselves")
+        positions = pa.array(range(len(subject_ids)), pa.int64())
+        requested = pa.table({"position": positions, "subject_id": _ids(subject_ids)})
+        found = self._rows(_OF_SUBJECTS, parameters, requested)
+        return SelectedSamples(
+            sample_ids=tuple(sample_id for _, sample_id in found if sample_id is not None),
+            unknown_positions=tuple(sorted(position for position, sample_id in found if sample_id is None)),
+        )
+
+    def of_label(self, digest: str, label: int) -> SelectedSamples:
+        """Find the training samples of a label."""
+        found = self._rows(_OF_LABEL, {"path": str(self._path(digest)), "label": label})
+        return SelectedSamples(sample_ids=tuple(sample_id for (sample_id,) in found))
+
+    def _rows(
+        self, query: str, parameters: Mapping[str, str | int], requested: pa.Table | None = None
+    ) -> list[tuple[Any, ...]]:
         with self._connection() as connection:
             try:
-                connection.register("requested", requested)
-                found = connection.execute(_RESOLVE, {"path": str(path)}).fetchall()
+                if requested is not None:
+                    connection.register("requested", requested)
+                return connection.execute(query, parameters).fetchall()
             except duckdb.OutOfMemoryException as error:
                 raise _overloaded() from error
             except duckdb.Error:
                 # The file was readable when it was inspected: it is the machine that fails now.
                 raise ObjectStoreUnavailableError("the manifest's local copy cannot be read now") from None
-        return _resolved(found, len(sample_ids))
 
     def _path(self, digest: str) -> Path:
         return Path(glob.escape(str(self._cache.path(digest))))

@@ -1,11 +1,12 @@
 """Queries about holds, by SQL."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from service.adapters.tables import HELD_SAMPLES, HOLDS, TICKET_SAMPLES, TICKETS
+from service.adapters.tables import HELD_SAMPLES, HOLDS, TICKET_SAMPLES, TICKET_UPLOADS, TICKETS, UPLOAD_PIECES
 from service.domain.hold import HoldState
 from service.domain.ledger import microseconds
 from service.hold_port import HoldQuery
@@ -55,7 +56,12 @@ def read_held_counts(connection: Connection, lineage: str) -> dict[str, int]:
     count = sa.func.count(sa.distinct(TICKET_SAMPLES.c.position))
     statement = sa.select(TICKETS.c.ticket_id, count).select_from(_NAMED_BY_BOTH)
     statement = statement.where(TICKETS.c.lineage == lineage, TICKETS.c.is_open.is_(True), _IS_ACTIVE)
-    return dict(connection.execute(statement.group_by(TICKETS.c.ticket_id)).all())
+    counts: dict[str, int] = dict(connection.execute(statement.group_by(TICKETS.c.ticket_id)).all())
+    held = _held_by(connection, sa.and_(HOLDS.c.lineage == lineage, _IS_ACTIVE))
+    names = frozenset().union(*held.values())
+    for ticket_id, found in _uploaded(connection, lineage, names):
+        counts[ticket_id] = len(found)
+    return counts
 
 
 def read_waiting_counts(connection: Connection, hold_ids: Collection[str]) -> dict[str, int]:
@@ -68,4 +74,42 @@ def read_waiting_counts(connection: Connection, hold_ids: Collection[str]) -> di
         statement = sa.select(HOLDS.c.hold_id, count).select_from(_NAMED_BY_BOTH)
         statement = statement.where(HOLDS.c.hold_id.in_(some), TICKETS.c.is_open.is_(True), _IS_ACTIVE)
         found |= dict(connection.execute(statement.group_by(HOLDS.c.hold_id)).all())
+        _add_uploaded(connection, some, found)
     return found
+
+
+def _add_uploaded(connection: Connection, hold_ids: Collection[str], counts: dict[str, int]) -> None:
+    """Count the open tickets on uploads for each of these holds."""
+    are_wanted = sa.and_(HOLDS.c.hold_id.in_(hold_ids), _IS_ACTIVE)
+    lineages = connection.execute(sa.select(HOLDS.c.lineage).where(are_wanted).distinct()).scalars().all()
+    for lineage in lineages:
+        held = _held_by(connection, sa.and_(are_wanted, HOLDS.c.lineage == lineage))
+        for _, found in _uploaded(connection, lineage, frozenset().union(*held.values())):
+            for hold_id, names in held.items():
+                if not names.isdisjoint(found):
+                    counts[hold_id] = counts.get(hold_id, 0) + 1
+
+
+def _held_by(connection: Connection, condition: sa.ColumnElement[bool]) -> dict[str, set[str]]:
+    """Return the samples of each hold of a condition."""
+    joined = HOLDS.join(HELD_SAMPLES, HELD_SAMPLES.c.hold_id == HOLDS.c.hold_id)
+    statement = sa.select(HOLDS.c.hold_id, HELD_SAMPLES.c.sample_id).select_from(joined).where(condition)
+    held: dict[str, set[str]] = {}
+    for hold_id, sample_id in connection.execute(statement):
+        held.setdefault(hold_id, set()).add(sample_id)
+    return held
+
+
+def _uploaded(connection: Connection, lineage: str, names: frozenset[str]) -> Iterator[tuple[str, set[str]]]:
+    """Yield the open tickets of a lineage whose ids are an upload's, each with which of these names are among them.
+
+    Pieces of an upload are JSON texts, whose functions every database calls otherwise: they are not read by SQL.
+    """
+    joined = TICKETS.join(TICKET_UPLOADS, TICKET_UPLOADS.c.ticket_id == TICKETS.c.ticket_id)
+    tickets = sa.select(TICKETS.c.ticket_id, TICKET_UPLOADS.c.upload_id).select_from(joined)
+    found = connection.execute(tickets.where(TICKETS.c.lineage == lineage, TICKETS.c.is_open.is_(True))).all()
+    for ticket_id, upload_id in found if names else ():
+        pieces = sa.select(UPLOAD_PIECES.c.sample_ids).where(UPLOAD_PIECES.c.upload_id == upload_id)
+        own = {name for piece in connection.execute(pieces).scalars() for name in json.loads(piece) if name in names}
+        if own:
+            yield ticket_id, own

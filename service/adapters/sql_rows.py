@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection
 
 from service.adapters.tables import (
     CANARIES,
+    DEPLOYMENTS,
     FORGOTTEN,
     HELD_SAMPLES,
     HOLDS,
     LEDGER,
     LEDGER_HEAD,
     MODELS,
+    PURGES,
     RELEASES,
     RUNS,
     TICKET_SAMPLES,
@@ -24,9 +26,11 @@ from service.adapters.tables import (
 )
 from service.adapters.totals import outcome_of
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.hold import Hold
 from service.domain.ledger import LedgerDraft, LedgerEntry, LedgerKind, chain, microseconds
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
 from service.domain.ticket import Ticket
@@ -43,6 +47,7 @@ RUN_JSON = TypeAdapter(UnlearningRun)
 MODEL_JSON = TypeAdapter(Model)
 RELEASE_JSON = TypeAdapter(Release)
 HOLD_JSON = TypeAdapter(Hold)
+DEPLOYMENT_JSON = TypeAdapter(Deployment)
 _ROWS_A_STATEMENT = 500
 """Databases bound the parameters of a statement; SQLite's smallest bound was 999."""
 
@@ -88,7 +93,9 @@ def save_run(connection: Connection, run: UnlearningRun) -> None:
     """Insert a run or swap it for the version that was read."""
     saved = replace(run, version=run.version + 1)
     values = {
+        "tenant": saved.tenant,
         "lineage": saved.lineage,
+        "created_at": microseconds(saved.created_at),
         "phase": saved.phase.value,
         "is_active": saved.is_active,
         "closed_at": None if saved.closed_at is None else microseconds(saved.closed_at),
@@ -125,6 +132,50 @@ def insert_release(connection: Connection, release: Release) -> None:
         connection.execute(sa.insert(RELEASES).values(row))
     except sa.exc.IntegrityError as error:
         raise StaleVersionError(f"release {release.number} of lineage {release.lineage} exists") from error
+
+
+def insert_deployment(connection: Connection, deployment: Deployment) -> None:
+    """Insert what a serving system said; its request id must be free."""
+    row = {
+        "tenant": deployment.tenant,
+        "request_id": deployment.request_id,
+        "lineage": deployment.lineage,
+        "acknowledged_at": microseconds(deployment.acknowledged_at),
+        "document": DEPLOYMENT_JSON.dump_json(deployment).decode(),
+    }
+    try:
+        connection.execute(sa.insert(DEPLOYMENTS).values(row))
+    except sa.exc.IntegrityError as error:
+        raise RequestIdReusedError("the request id was used before") from error
+
+
+def save_purge(connection: Connection, purge: ReleasePurge) -> None:
+    """Insert when a release is to be purged, or note that a planned purge was carried out, once."""
+    key = {"lineage": purge.lineage, "number": purge.number}
+    stale = StaleVersionError(f"the purge of release {purge.number} of lineage {purge.lineage} has changed")
+    if purge.purged_at is None:
+        try:
+            connection.execute(sa.insert(PURGES).values(**key, purge_at=microseconds(purge.purge_at)))
+        except sa.exc.IntegrityError as error:
+            raise stale from error
+        return
+    statement = sa.update(PURGES).filter_by(**key).where(PURGES.c.purged_at.is_(None))
+    if connection.execute(statement.values(purged_at=microseconds(purge.purged_at))).rowcount != 1:
+        raise stale
+
+
+def read_purges(connection: Connection, lineage: str) -> list[ReleasePurge]:
+    """Return the purges of a lineage, by number."""
+    statement = sa.select(PURGES).where(PURGES.c.lineage == lineage).order_by(PURGES.c.number)
+    return [
+        ReleasePurge(
+            lineage=row.lineage,
+            number=row.number,
+            purge_at=_time(row.purge_at),
+            purged_at=None if row.purged_at is None else _time(row.purged_at),
+        )
+        for row in connection.execute(statement)
+    ]
 
 
 def insert_forgotten(connection: Connection, lineage: str, number: int, rows: Sequence[int]) -> None:
@@ -247,7 +298,7 @@ def entry(row: sa.RowMapping) -> LedgerEntry:
         raise LedgerBrokenError(f"ledger entry {row['sequence']} is not what was appended") from error
     return LedgerEntry(
         sequence=row["sequence"],
-        at=datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row["at"]),
+        at=_time(row["at"]),
         actor=row["actor"],
         kind=kind,
         subject=row["subject"],
@@ -256,3 +307,7 @@ def entry(row: sa.RowMapping) -> LedgerEntry:
         previous_digest=row["previous_digest"],
         digest=row["digest"],
     )
+
+
+def _time(at: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at)

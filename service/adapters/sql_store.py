@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,30 +12,34 @@ from alembic.config import Config
 from pydantic import TypeAdapter
 from sqlalchemy.engine import Connection, Engine
 
+from service.adapters.sql_change import save_change
 from service.adapters.sql_holds import read_held_counts, read_waiting_counts, select_active_holds, select_holds
 from service.adapters.sql_rows import (
+    DEPLOYMENT_JSON,
     HOLD_JSON,
     MODEL_JSON,
     RELEASE_JSON,
     RUN_JSON,
     TICKET_JSON,
-    append,
     entry,
-    insert_canaries,
-    insert_forgotten,
-    insert_held_samples,
-    insert_release,
-    insert_sample_ids,
-    lock_head,
-    save_hold,
-    save_model,
-    save_run,
-    save_ticket,
-    take_canaries,
+    read_purges,
 )
+from service.adapters.sql_tickets import select_tickets
 from service.adapters.sql_totals import read_totals
+from service.adapters.sql_uploads import (
+    UPLOAD_JSON,
+    erase,
+    finish,
+    has_expired,
+    insert_piece,
+    insert_upload,
+    piece_after,
+    upload_of,
+)
+from service.adapters.sqlite import prepare_sqlite
 from service.adapters.tables import (
     CANARIES,
+    DEPLOYMENTS,
     FORGOTTEN,
     HELD_SAMPLES,
     HOLDS,
@@ -44,17 +49,24 @@ from service.adapters.tables import (
     RUNS,
     TICKET_SAMPLES,
     TICKETS,
+    UPLOADS,
 )
 from service.domain.canary import Canary
+from service.domain.deployment import Deployment
 from service.domain.hold import Hold
-from service.domain.ledger import LedgerEntry, microseconds
+from service.domain.ledger import LedgerEntry, LedgerQuery, microseconds
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.release import Release
 from service.domain.run import UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.ticket import Ticket
+from service.domain.ticket_query import TicketQuery
+from service.domain.upload import Upload
 from service.errors import StoreUnavailableError
 from service.hold_port import HoldQuery
-from service.ports import Change, StoreTotals, TicketQuery
+from service.ports import Change
+from service.store_totals import StoreTotals
 
 R = TypeVar("R")
 
@@ -81,7 +93,7 @@ def connect_store(url: str | sa.URL) -> "SqlStore":
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
         raise StoreUnavailableError("the database URL cannot be used, or its driver is not installed") from error
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+        prepare_sqlite(engine)
     store = SqlStore(engine)
     store.migrate()
     return store
@@ -104,29 +116,7 @@ class SqlStore:
     def save(self, change: Change) -> None:
         """Save all of a change in one transaction, its ledger entries last."""
         with self._writing() as connection:
-            # The head is locked first, so that writers queue here and not halfway.
-            sequence = lock_head(connection) if change.entries else 0
-            for ticket in change.tickets:
-                save_ticket(connection, ticket)
-            for ticket_id, sample_ids in change.sample_ids:
-                insert_sample_ids(connection, ticket_id, sample_ids)
-            for run in change.runs:
-                save_run(connection, run)
-            for model in change.models:
-                save_model(connection, model)
-            for release in change.releases:
-                insert_release(connection, release)
-            for lineage, number, rows in change.forgotten:
-                insert_forgotten(connection, lineage, number, rows)
-            for lineage, canaries in change.canaries:
-                insert_canaries(connection, lineage, canaries)
-            for lineage, run_id, rows in change.canaries_taken:
-                take_canaries(connection, lineage, run_id, rows)
-            for hold in change.holds:
-                save_hold(connection, hold)
-            for hold_id, sample_ids in change.held_samples:
-                insert_held_samples(connection, hold_id, sample_ids)
-            append(connection, change.entries, sequence)
+            save_change(connection, change)
 
     def ticket(self, ticket_id: str) -> Ticket | None:
         """Return a ticket."""
@@ -139,18 +129,7 @@ class SqlStore:
 
     def tickets(self, query: TicketQuery) -> Sequence[Ticket]:
         """Return tickets, newest first."""
-        statement = sa.select(TICKETS.c.document)
-        if query.tenant is not None:
-            statement = statement.where(TICKETS.c.tenant == query.tenant)
-        if query.lineage is not None:
-            statement = statement.where(TICKETS.c.lineage == query.lineage)
-        if query.states:
-            statement = statement.where(TICKETS.c.state.in_([state.value for state in query.states]))
-        if query.after is not None:
-            last = (microseconds(query.after[0]), query.after[1])
-            statement = statement.where(sa.tuple_(TICKETS.c.received_at, TICKETS.c.ticket_id) < last)
-        statement = statement.order_by(TICKETS.c.received_at.desc(), TICKETS.c.ticket_id.desc()).limit(query.limit)
-        return self._all(statement, TICKET_JSON)
+        return self._all(select_tickets(query), TICKET_JSON)
 
     def open_tickets(self) -> Sequence[Ticket]:
         """Return every ticket that is not closed, oldest first."""
@@ -161,7 +140,9 @@ class SqlStore:
         """Return a ticket's sample ids in the order of the request."""
         statement = sa.select(TICKET_SAMPLES.c.sample_id).where(TICKET_SAMPLES.c.ticket_id == ticket_id)
         with self._reading() as connection:
-            return connection.execute(statement.order_by(TICKET_SAMPLES.c.position)).scalars().all()
+            ids = connection.execute(statement.order_by(TICKET_SAMPLES.c.position)).scalars().all()
+            upload_id = None if ids else upload_of(connection, ticket_id)
+        return ids if upload_id is None else [key for piece in self.uploaded_ids(upload_id) for key in piece]
 
     def model(self, lineage: str) -> Model | None:
         """Return a registered lineage."""
@@ -174,6 +155,22 @@ class SqlStore:
     def run(self, run_id: str) -> UnlearningRun | None:
         """Return a run."""
         return self._one(sa.select(RUNS.c.document).where(RUNS.c.run_id == run_id), RUN_JSON)
+
+    def runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        statement = sa.select(RUNS.c.document)
+        if query.tenant is not None:
+            statement = statement.where(RUNS.c.tenant == query.tenant)
+        if query.lineage is not None:
+            statement = statement.where(RUNS.c.lineage == query.lineage)
+        if query.phases:
+            statement = statement.where(RUNS.c.phase.in_([phase.value for phase in query.phases]))
+        if query.after is not None:
+            last = (microseconds(query.after[0]), query.after[1])
+            statement = statement.where(sa.tuple_(RUNS.c.created_at, RUNS.c.run_id) < last)
+        return self._all(
+            statement.order_by(RUNS.c.created_at.desc(), RUNS.c.run_id.desc()).limit(query.limit), RUN_JSON
+        )
 
     def active_runs(self) -> Sequence[UnlearningRun]:
         """Return every run that still holds its lineage."""
@@ -190,6 +187,17 @@ class SqlStore:
         statement = sa.select(FORGOTTEN.c.row, FORGOTTEN.c.release_number).where(FORGOTTEN.c.lineage == lineage)
         with self._reading() as connection:
             return dict(connection.execute(statement).all())
+
+    def deployments(self, lineage: str) -> Sequence[Deployment]:
+        """Return what serving systems said that they run of a lineage, oldest first."""
+        statement = sa.select(DEPLOYMENTS.c.document).where(DEPLOYMENTS.c.lineage == lineage)
+        order = (DEPLOYMENTS.c.acknowledged_at, DEPLOYMENTS.c.request_id)
+        return self._all(statement.order_by(*order), DEPLOYMENT_JSON)
+
+    def purges(self, lineage: str) -> Sequence[ReleasePurge]:
+        """Return which of a lineage's releases are to be purged or are, by number."""
+        with self._reading() as connection:
+            return read_purges(connection, lineage)
 
     def canaries(self, lineage: str) -> Sequence[Canary]:
         """Return a lineage's canaries by row, with the run that took each last."""
@@ -243,6 +251,62 @@ class SqlStore:
             yield from map(entry, rows)
             after = rows[-1]["sequence"]
 
+    def ledger_page(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries, oldest first."""
+        statement = sa.select(LEDGER).where(LEDGER.c.sequence > query.after)
+        if query.subject is not None:
+            statement = statement.where(LEDGER.c.subject == query.subject)
+        if query.kinds:
+            statement = statement.where(LEDGER.c.kind.in_([kind.value for kind in query.kinds]))
+        with self._reading() as connection:
+            rows = connection.execute(statement.order_by(LEDGER.c.sequence).limit(query.limit)).mappings().all()
+        return [entry(row) for row in rows]
+
+    def begin_upload(self, upload: Upload) -> None:
+        """Save an upload that has no ids yet."""
+        with self._writing() as connection:
+            insert_upload(connection, upload)
+
+    def extend_upload(self, upload_id: str, first: int, sample_ids: Sequence[str]) -> None:
+        """Save further ids."""
+        with self._writing() as connection:
+            insert_piece(connection, upload_id, first, sample_ids)
+
+    def finish_upload(self, upload: Upload) -> None:
+        """Save that an upload is complete."""
+        with self._writing() as connection:
+            finish(connection, upload)
+
+    def drop_upload(self, upload_id: str) -> None:
+        """Erase an upload that no ticket uses."""
+        with self._writing() as connection:
+            erase(connection, UPLOADS.c.upload_id == upload_id)
+
+    def upload(self, upload_id: str) -> Upload | None:
+        """Return an upload."""
+        return self._one(sa.select(UPLOADS.c.document).where(UPLOADS.c.upload_id == upload_id), UPLOAD_JSON)
+
+    def upload_by_request(self, tenant: str, request_id: str) -> Upload | None:
+        """Return the complete upload that this request made."""
+        where = sa.and_(UPLOADS.c.tenant == tenant, UPLOADS.c.request_id == request_id, UPLOADS.c.is_complete.is_(True))
+        return self._one(sa.select(UPLOADS.c.document).where(where), UPLOAD_JSON)
+
+    def uploaded_ids(self, upload_id: str) -> Iterator[Sequence[str]]:
+        """Yield an upload's ids, a piece at a time."""
+        position = -1
+        while True:
+            with self._reading() as connection:
+                piece = piece_after(connection, upload_id, position)
+            if piece is None:
+                return
+            position = piece[0]
+            yield piece[1]
+
+    def erase_uploads(self, now: datetime) -> int:
+        """Erase what has expired and no ticket uses."""
+        with self._writing() as connection:
+            return erase(connection, has_expired(now))
+
     def totals(self) -> StoreTotals:
         """Return the counts that the metrics show."""
         with self._reading() as connection:
@@ -284,23 +348,3 @@ class SqlStore:
     def _all(self, statement: sa.Select[str], adapter: TypeAdapter[R]) -> Sequence[R]:
         with self._reading() as connection:
             return [adapter.validate_json(document) for document in connection.execute(statement).scalars()]
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    """Make SQLite durable and let readers and one writer work side by side.
-
-    The driver's own transaction handling starts writes late, where they fail instead of waiting, so BEGIN is ours:
-    https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
-    """
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")

@@ -1,5 +1,6 @@
 """Counts for the metrics, by SQL."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -7,12 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from service.adapters.sql_holds import count_active_holds
-from service.adapters.sql_rows import RUN_JSON
-from service.adapters.tables import CANARIES, FORGOTTEN, RUNS, TICKETS
-from service.adapters.totals import count_verdicts
+from service.adapters.sql_rows import MODEL_JSON, RELEASE_JSON, RUN_JSON
+from service.adapters.tables import CANARIES, FORGOTTEN, MODELS, PURGES, RELEASES, RUNS, TICKETS
+from service.adapters.totals import count_verdicts, drifts
+from service.domain.drift import Drift
 from service.domain.run import RunPhase, UnlearningRun
 from service.domain.ticket import TicketState
-from service.ports import StoreTotals
+from service.store_totals import StoreTotals
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,6 +27,7 @@ def read_totals(connection: Connection) -> StoreTotals:
     due = sa.select(TICKETS.c.due_at).where(still_open).order_by(TICKETS.c.due_at)
     succeeded = TICKETS.c.state == TicketState.SUCCEEDED.value
     durations = sa.select(TICKETS.c.closed_at - TICKETS.c.received_at).where(succeeded)
+    open_purges = sa.select(PURGES.c.purge_at).where(PURGES.c.purged_at.is_(None)).order_by(PURGES.c.purge_at)
     return StoreTotals(
         tickets=_counts(connection, TICKETS.c.state),
         submitted=_counts_by_two(connection, TICKETS.c.regime, TICKETS.c.source, sa.true()),
@@ -38,6 +41,8 @@ def read_totals(connection: Connection) -> StoreTotals:
         forgotten=_counts(connection, FORGOTTEN.c.lineage),
         canaries_left=_canaries_left(connection),
         holds_active=count_active_holds(connection),
+        drift=_drift(connection),
+        purges_open=tuple(_time(at) for at in connection.execute(open_purges).scalars()),
     )
 
 
@@ -62,6 +67,16 @@ def _last_success(connection: Connection) -> tuple[tuple[str, datetime], ...]:
 def _runs(connection: Connection) -> Iterator[UnlearningRun]:
     documents = connection.execute(sa.select(RUNS.c.document)).scalars()
     return (RUN_JSON.validate_json(document) for document in documents)
+
+
+def _drift(connection: Connection) -> tuple[tuple[str, Drift], ...]:
+    models = connection.execute(sa.select(MODELS.c.document)).scalars()
+    releases = connection.execute(sa.select(RELEASES.c.document)).scalars()
+    key = (FORGOTTEN.c.lineage, FORGOTTEN.c.release_number)
+    forgotten: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for lineage, number, count in connection.execute(sa.select(*key, sa.func.count()).group_by(*key)):
+        forgotten[lineage][number] = count
+    return drifts(map(MODEL_JSON.validate_json, models), map(RELEASE_JSON.validate_json, releases), forgotten)
 
 
 def _canaries_left(connection: Connection) -> tuple[tuple[str, int], ...]:

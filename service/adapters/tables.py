@@ -39,17 +39,56 @@ TICKET_SAMPLES = sa.Table(
     sa.Column("sample_id", sa.Text, nullable=False),
 )
 
+UPLOADS = sa.Table(
+    "uploads",
+    METADATA,
+    sa.Column("upload_id", sa.String(64), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
+    sa.Column("request_id", sa.String(128), nullable=False),
+    sa.Column("is_complete", sa.Boolean, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+# Each stream of a request writes an upload of its own; one of them is the request's.
+sa.Index(
+    "uq_uploads_request",
+    UPLOADS.c.tenant,
+    UPLOADS.c.request_id,
+    unique=True,
+    sqlite_where=UPLOADS.c.is_complete.is_(True),
+    postgresql_where=UPLOADS.c.is_complete.is_(True),
+)
+sa.Index("ix_uploads_expiry", UPLOADS.c.expires_at)
+
+UPLOAD_PIECES = sa.Table(
+    "upload_pieces",
+    METADATA,
+    sa.Column("upload_id", sa.String(64), sa.ForeignKey("uploads.upload_id"), primary_key=True),
+    sa.Column("first", sa.BigInteger, primary_key=True),
+    sa.Column("sample_ids", sa.Text, nullable=False),  # a JSON list: a row an id would cost a hundred times as much
+)
+
+TICKET_UPLOADS = sa.Table(
+    "ticket_uploads",
+    METADATA,
+    sa.Column("ticket_id", sa.String(64), sa.ForeignKey("tickets.ticket_id"), primary_key=True),
+    sa.Column("upload_id", sa.String(64), sa.ForeignKey("uploads.upload_id"), nullable=False, index=True),
+)
+
 RUNS = sa.Table(
     "runs",
     METADATA,
     sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("tenant", sa.String(64), nullable=False),
     sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("phase", sa.String(32), nullable=False),
     sa.Column("is_active", sa.Boolean, nullable=False),
     sa.Column("closed_at", sa.BigInteger),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
 )
+sa.Index("ix_runs_newest", RUNS.c.created_at.desc(), RUNS.c.run_id.desc())
 # One active run per lineage is the database's promise, never a check before an insert.
 sa.Index(
     "uq_runs_active_lineage",
@@ -81,6 +120,25 @@ FORGOTTEN = sa.Table(
     sa.Column("lineage", sa.String(63), sa.ForeignKey("models.lineage"), primary_key=True),
     sa.Column("row", sa.BigInteger, primary_key=True),
     sa.Column("release_number", sa.Integer, nullable=False),
+)
+
+DEPLOYMENTS = sa.Table(
+    "deployments",
+    METADATA,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("request_id", sa.String(128), primary_key=True),
+    sa.Column("lineage", sa.String(63), nullable=False),
+    sa.Column("acknowledged_at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+PURGES = sa.Table(
+    "purges",
+    METADATA,
+    sa.Column("lineage", sa.String(63), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("purge_at", sa.BigInteger, nullable=False),
+    sa.Column("purged_at", sa.BigInteger),
 )
 
 CANARIES = sa.Table(
@@ -133,6 +191,9 @@ LEDGER = sa.Table(
     sa.Column("previous_digest", sa.String(64), nullable=False, unique=True),
     sa.Column("digest", sa.String(64), nullable=False),
 )
+
+# What happened to one ticket, run or lineage is found without reading what happened to the others.
+sa.Index("ix_ledger_subject", LEDGER.c.subject, LEDGER.c.sequence)
 
 # Appends lock this one row: locking the tail of the chain instead lets two writers fork it.
 LEDGER_HEAD = sa.Table(

@@ -23,7 +23,7 @@ from mcu_core.connection.report import Connection
 from service.cli.bench import MANIFEST_SUFFIX
 from service.cli.output import Json, console, print_json, told_errors, told_interruption, told_missing
 from service.cli.phase_bars import phase_bars
-from service.cli.tickets import read_ids
+from service.cli.selections import read_ids
 from service.demo_data import DEBIAN_FOLDER
 from service.errors import FieldViolation, InvalidRequestError
 from service.manifests.build import build_manifest

@@ -22,7 +22,8 @@ from service.cli.output import (
     told_errors,
 )
 from service.cli.rescoring import rescoring
-from service.cli.tickets import CALL_SECONDS, read_ids
+from service.cli.selections import read_ids
+from service.cli.tickets import CALL_SECONDS
 from service.client import connect
 from service.data_directory import load_signer
 from service.errors import BundleError, FieldViolation, InvalidRequestError
@@ -135,7 +136,7 @@ def verify(
 
         UNLEARN_DATA_DIR=/srv/unlearn unlearn verify bundle.zip --key public.pem --level 3
     """
-    with _told_unusable(as_json=as_json):
+    with told_unusable(as_json=as_json):
         if level < bundles.MAX_LEVEL and (original or threads):
             text = f"--original and --threads are of level {bundles.MAX_LEVEL}, where something is scored"
             raise InvalidRequestError(FieldViolation(field="level", description=text))
@@ -150,7 +151,7 @@ def verify(
         except ImportError as error:
             text = f"level {level} needs {error.name}: pip install 'unlearning-service[worker]'"
             raise InvalidRequestError(FieldViolation(field="level", description=text)) from error
-    _tell(results, as_json=as_json)
+    tell_results(results, as_json=as_json)
 
 
 def verify_receipt(
@@ -170,7 +171,7 @@ def verify_receipt(
     Exit code 0: every check passed; 1: a check failed; 2: this is nothing that can be checked. The report itself is
     verified with its bundle (`unlearn verify`).
     """
-    with _told_unusable(as_json=as_json):
+    with told_unusable(as_json=as_json):
         ids = [*(sample_id or []), *(read_ids(file) if file else [])]
         results = receipts.verify_receipt(
             path.read_bytes(),
@@ -178,11 +179,12 @@ def verify_receipt(
             reports=[one.read_bytes() for one in report],
             keys=[load_public_key(one.read_bytes()) for one in key or []],
         )
-    _tell(results, as_json=as_json)
+    tell_results(results, as_json=as_json)
 
 
 @contextmanager
-def _told_unusable(*, as_json: bool) -> Iterator[None]:
+def told_unusable(*, as_json: bool) -> Iterator[None]:
+    """Turn errors into one message and the exit code that says: nothing could be checked."""
     try:
         with told_errors(as_json=as_json):
             yield
@@ -210,7 +212,8 @@ def _run_of(ticket_id: str, address: str) -> str:
     return run_id
 
 
-def _tell(results: Sequence[CheckResult], *, as_json: bool) -> None:
+def tell_results(results: Sequence[CheckResult], *, as_json: bool) -> None:
+    """Print what came of checks, and end with code 1 where one failed."""
     ok = passed(results)
     if as_json:
         checks = [

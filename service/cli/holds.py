@@ -18,7 +18,8 @@ from service.cli.output import (
     print_json,
     told_errors,
 )
-from service.cli.tickets import CALL_SECONDS, SUBMIT_SECONDS, read_ids
+from service.cli.selections import read_ids
+from service.cli.tickets import CALL_SECONDS, SUBMIT_SECONDS
 from service.client import connect
 from service.pb.unlearning.v1 import hold_pb2, hold_service_pb2
 from service.pb.unlearning.v1.sample_selection_pb2 import SampleIds, SampleSelection

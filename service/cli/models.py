@@ -1,4 +1,4 @@
-"""Commands about models: register, show, releases."""
+"""Commands about models: register, show."""
 
 import hashlib
 import uuid
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from mcu_core.config import Schedule
 from service.bootstrap import build_objects
@@ -14,7 +13,6 @@ from service.cli.output import (
     DEFAULT_ADDRESS,
     Address,
     Json,
-    console,
     message_dict,
     print_fields,
     print_json,
@@ -60,6 +58,13 @@ def register(
     canaries: Annotated[
         Path | None, typer.Option(help="The secret file of `unlearn manifest canaries`, where the manifest has some.")
     ] = None,
+    acknowledge: Annotated[
+        bool,
+        typer.Option(
+            "--require-acknowledgement",
+            help="Tickets succeed only when the serving side says that it runs the release (`model acknowledge`).",
+        ),
+    ] = False,
     request_id: Annotated[str | None, typer.Option(help="Your own id of this request.")] = None,
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
@@ -99,6 +104,7 @@ def register(
             recipe=recipe,
             baseline_train_accuracy=train_accuracy,
             canaries=register_of_canaries,
+            require_acknowledgement=acknowledge,
         )
         with connect(address) as client:
             model = client.models.RegisterModel(request, timeout=REGISTER_SECONDS).model
@@ -117,32 +123,12 @@ def show(
     _print_model(model, as_json=as_json)
 
 
-@app.command()
-def releases(
-    lineage: Annotated[str, typer.Argument(help="The model.")],
-    address: Address = DEFAULT_ADDRESS,
-    as_json: Json = False,
-) -> None:
-    """List a model's published versions, newest first."""
-    request = service_pb.ListReleasesRequest(lineage=lineage)
-    with told_errors(as_json=as_json), connect(address) as client:
-        found = client.models.ListReleases(request, timeout=CALL_SECONDS).releases
-    if as_json:
-        print_json([message_dict(release) for release in found])
-        return
-    table = Table("release", "forgot", "published", "weights", box=None)
-    for release in found:
-        at = release.publish_time.ToDatetime().strftime("%Y-%m-%d %H:%M")
-        table.add_row(str(release.release_number), str(release.forget_count), at, release.location)
-    console.print(table)
-
-
 def stage(objects: ObjectStore, weights: Path, manifest: Path) -> tuple[str, str]:
     """Put weights and manifest into the object store under their digests and return these."""
     for path, field in ((weights, "weights"), (manifest, "manifest")):
         if not path.is_file():
             raise InvalidRequestError(FieldViolation(field=field, description=f"{path} is no file"))
-    weights_digest, manifest_digest = _digest(weights), _digest(manifest)
+    weights_digest, manifest_digest = digest_of(weights), digest_of(manifest)
     objects.create(imported_weights_key(weights_digest), weights)
     objects.create(manifest_key(manifest_digest), manifest)
     return weights_digest, manifest_digest
@@ -164,7 +150,8 @@ def canary_message(path: Path) -> service_pb.CanaryRegister:
     )
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -181,6 +168,7 @@ def _print_model(model: model_pb.Model, *, as_json: bool) -> None:
         ("weights", model.weights_sha256),
         ("manifest", manifest.sha256),
         ("exact retraining", "possible" if model.HasField("recipe") else "no recipe was registered"),
+        ("acknowledgement", "required of the serving side" if model.require_acknowledgement else "not asked for"),
         ("canaries", f"committed to by {model.canary_commitment}" if model.canary_commitment else "none"),
     ]
     print_fields(f"Model {model.lineage}", rows)

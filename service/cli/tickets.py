@@ -1,7 +1,7 @@
-"""Commands about tickets: submit, watch, get, list, cancel, report, receipt."""
+"""Commands about tickets: submit, watch, get, list, cancel, extend, report, receipt."""
 
-import sys
 import uuid
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -24,16 +24,18 @@ from service.cli.output import (
     told_errors,
     write_output,
 )
+from service.cli.selections import selection_of
 from service.client import Client, connect
 from service.domain.deadline import Regime
 from service.pb.unlearning.v1 import deletion_service_pb2 as deletion_pb
 from service.pb.unlearning.v1 import model_service_pb2 as model_pb
 from service.pb.unlearning.v1 import run_pb2 as run_pb
-from service.pb.unlearning.v1 import sample_selection_pb2 as selection_pb
 from service.pb.unlearning.v1 import ticket_pb2 as ticket_pb
 
 SUBMIT_SECONDS = 60.0
 CALL_SECONDS = 15.0
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"]
+"""How a time may be written; all are UTC."""
 
 
 class ReportFormat(StrEnum):
@@ -48,6 +50,14 @@ def submit(
     sample_ids: Annotated[list[str] | None, typer.Argument(help="Sample ids to forget.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Read ids from a file, one a line; `-` is standard input.")
+    ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead: a person, as the manifest's subject_id has them; may be repeated."),
+    ] = None,
+    label: Annotated[int | None, typer.Option(min=0, help="Instead: every training sample of this label.")] = None,
+    upload_id: Annotated[
+        str | None, typer.Option("--upload", help="Instead: a set that `unlearn upload` sent.")
     ] = None,
     regime: Annotated[Regime, typer.Option(help="Law that sets the deadline.")] = Regime.GDPR,
     request_id: Annotated[
@@ -67,15 +77,21 @@ def submit(
         unlearn submit fashion --file ids.txt --watch
 
         cut -d, -f1 requests.csv | unlearn submit fashion --file -
+
+    or the samples are those of people, of a label, or of a set that is too large for one message:
+
+        unlearn submit fashion --subject person-7 --subject person-9
+
+        unlearn submit fashion --label 3
+
+        unlearn submit fashion --upload upl-…
     """
-    if not sample_ids and file is None:
-        raise typer.BadParameter("name sample ids, or give --file (`-` reads standard input)", param_hint="SAMPLE_IDS")
-    ids = [*(sample_ids or []), *(read_ids(file) if file else [])]
+    selection = selection_of(sample_ids, file, subject, label, upload_id)
     with told_errors(as_json=as_json), connect(address) as client:
         request = deletion_pb.SubmitTicketRequest(
             request_id=request_id or str(uuid.uuid4()),
             lineage=lineage,
-            samples=selection_pb.SampleSelection(inline=selection_pb.SampleIds(sample_ids=ids)),
+            samples=selection,
             regime=ticket_pb.Regime.Value(f"REGIME_{regime.name}"),
             validate_only=validate_only,
         )
@@ -140,6 +156,44 @@ def cancel(
         _print_ticket(client.deletion.CancelTicket(request, timeout=CALL_SECONDS).ticket, as_json=as_json)
 
 
+def extend(
+    ticket_id: Annotated[str, typer.Argument(help="The ticket.")],
+    reason: Annotated[str, typer.Option(help="Why; it goes into the ledger. No personal data.")],
+    due: Annotated[datetime | None, typer.Option(formats=TIMES, help="New due time, UTC.")] = None,
+    paused_from: Annotated[
+        datetime | None, typer.Option(formats=TIMES, help="Instead: since when the clock stood still, UTC.")
+    ] = None,
+    paused_until: Annotated[datetime | None, typer.Option(formats=TIMES, help="And until when.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Your own id of this request: sending it twice extends once.")
+    ] = None,
+    etag: Annotated[str, typer.Option(help="Refuse unless the ticket still has this etag (see `get --json`).")] = "",
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Extend a ticket's due time, or record that its clock stood still; either goes into the ledger with its reason.
+
+    GDPR lets the month be extended by up to two further ones, CCPA its 45 days once by up to 45; both only within the
+    first period, in which the person must be told. A pause (GDPR only) is recorded when it is over.
+
+        unlearn extend tkt-… --due 2027-01-31 --reason "the references are being trained anew"
+
+        unlearn extend tkt-… --paused-from 2026-12-01 --paused-until 2026-12-04 --reason "identity was in doubt"
+    """
+    request = deletion_pb.ExtendTicketRequest(
+        request_id=request_id or str(uuid.uuid4()), ticket_id=ticket_id, reason=reason, etag=etag
+    )
+    if due is not None:
+        request.due_time.FromDatetime(due)
+    if paused_from is not None or paused_until is not None:
+        if paused_from is None or paused_until is None:
+            raise typer.BadParameter("a pause needs both --paused-from and --paused-until", param_hint="--paused-from")
+        request.pause.start_time.FromDatetime(paused_from)
+        request.pause.end_time.FromDatetime(paused_until)
+    with told_errors(as_json=as_json), connect(address) as client:
+        _print_ticket(client.deletion.ExtendTicket(request, timeout=CALL_SECONDS).ticket, as_json=as_json)
+
+
 def report(
     subject: Annotated[str, typer.Argument(help="A ticket or a run.")],
     report_format: Annotated[ReportFormat, typer.Option("--format", help="What to write.")] = ReportFormat.JSON,
@@ -199,7 +253,7 @@ def follow(client: Client, ticket_id: str) -> ticket_pb.Ticket:
         for update in client.deletion.WatchTicket(request):
             ticket = update.ticket
             if update.HasField("progress"):
-                done, total = _done_of(update.progress)
+                done, total = done_of(update.progress)
                 bars.update(task, description=describe(update.progress), completed=done, total=total)
             else:
                 bars.update(task, description=state_name(ticket).lower(), total=None)
@@ -215,7 +269,8 @@ def describe(progress: run_pb.RunProgress) -> str:
     return ": ".join(parts)
 
 
-def _done_of(progress: run_pb.RunProgress) -> tuple[int, int | None]:
+def done_of(progress: run_pb.RunProgress) -> tuple[int, int | None]:
+    """Return how many steps of how many an activity has done; `None` where unknown."""
     total = progress.epoch_count * progress.step_count
     return progress.epoch * progress.step_count + progress.step, total or None
 
@@ -231,17 +286,6 @@ def _watch(client: Client, ticket_id: str, *, as_json: bool) -> None:
         _print_ticket(ticket, as_json=False)
     if ticket.state != ticket_pb.TICKET_STATE_SUCCEEDED:
         raise typer.Exit(EXIT_NOT_SUCCEEDED)
-
-
-def read_ids(file: Path) -> list[str]:
-    """Read ids from a file, one a line; `-` is standard input."""
-    try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error}", param_hint="--file") from error
-    # Only line feeds separate: an id may hold whatever else looks like a line's end or a space.
-    return [line for line in (raw.removesuffix("\r") for raw in text.split("\n")) if line]
 
 
 def _print_ticket(ticket: ticket_pb.Ticket, *, as_json: bool) -> None:

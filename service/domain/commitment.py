@@ -36,6 +36,10 @@ class CommitmentKey:
         """Return the digest by which a repeated order of a hold is told from a reused request id."""
         return self._digest("hold-order", canonical_bytes([lineage, treatment, legal_basis, list(sample_ids)]))
 
+    def of_selection(self, lineage: str, regime: str, source: str, named: Iterable[str]) -> str:
+        """Return the digest of a request that names its samples otherwise than by ids, as `of_request` does."""
+        return self._digest("selection", canonical_bytes([lineage, regime, source, list(named)]))
+
     def split_key(self, manifest_digest: str) -> str:
         """Return the key, hexadecimal, that splits a manifest's held-out samples into D_v, D_t and C."""
         return self._digest("heldout-split", manifest_digest.encode())

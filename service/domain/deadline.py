@@ -47,6 +47,21 @@ def due_time(received_at: datetime, regime: Regime) -> datetime:
             assert_never(regime)
 
 
+def latest_due_time(received_at: datetime, regime: Regime) -> datetime:
+    """Return to when a request's due time may be extended at most, pauses of the clock apart.
+
+    GDPR Art. 12(3): one month, "extended by two further months where necessary". CCPA: 45 days, "extended once by an
+    additional 45 days" (Cal. Civ. Code 1798.130(a)(2)(A)), "a maximum total of 90 calendar days" (11 CCR 7021(b)).
+    """
+    match regime:
+        case Regime.GDPR:
+            return received_at + relativedelta(months=3)
+        case Regime.CCPA:
+            return received_at + timedelta(days=90)
+        case _:
+            assert_never(regime)
+
+
 def sla_state(received_at: datetime, due_at: datetime, closed_at: datetime | None, now: datetime) -> SlaState:
     """Return how a ticket stands: before its end by `now`, after it by the time at which it was closed."""
     if closed_at is not None:

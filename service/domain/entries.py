@@ -3,12 +3,15 @@
 from datetime import datetime
 
 from mcu_core.report import AttemptSummary
+from service.domain.deployment import Deployment
+from service.domain.extension import Extension
 from service.domain.hold import Hold, HoldRelease
 from service.domain.ledger import LedgerDraft, LedgerKind
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.references import ReferencePlan, ReferenceRecord, ReferenceTaint
 from service.domain.release import Release
-from service.domain.run import UnlearningRun
+from service.domain.run import RunOrder, UnlearningRun
 from service.domain.ticket import Ticket, TicketEvent
 
 
@@ -46,6 +49,24 @@ def ticket_changed(before: Ticket, after: Ticket, event: TicketEvent, actor: str
     )
 
 
+def ticket_extended(ticket: Ticket, extension: Extension) -> LedgerDraft:
+    """A due time moved."""
+    pause = extension.request.pause
+    return LedgerDraft(
+        at=extension.at,
+        actor=extension.actor,
+        kind=LedgerKind.TICKET_EXTENDED,
+        subject=ticket.ticket_id,
+        payload={
+            "kind": extension.kind.value,
+            "due_before": extension.due_before.isoformat(),
+            "due_at": extension.due_at.isoformat(),
+            "reason": extension.request.reason,
+            **({} if pause is None else {"paused_at": pause.start.isoformat(), "resumed_at": pause.end.isoformat()}),
+        },
+    )
+
+
 def model_registered(model: Model, actor: str) -> LedgerDraft:
     """A lineage was registered."""
     return LedgerDraft(
@@ -78,6 +99,7 @@ def run_created(run: UnlearningRun, actor: str) -> LedgerDraft:
             "forget": run.spec.forget_count,
             "tickets": len(run.ticket_ids),
             **({"canaries": run.spec.canaries.included} if run.spec.canaries else {}),
+            **({"reason": run.reason} if run.reason else {}),
         },
     )
 
@@ -95,6 +117,23 @@ def run_changed(before: UnlearningRun, after: UnlearningRun, actor: str, now: da
             "epoch": after.epoch,
             "rung": after.rung_index,
             "reason": after.reason or None,
+        },
+    )
+
+
+def run_ordered(run: UnlearningRun, order: RunOrder, tickets: int, actor: str, now: datetime) -> LedgerDraft:
+    """An operator had a run tried again or moved up its ladder."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.RUN_ORDERED,
+        subject=run.run_id,
+        payload={
+            "action": order.action.value,
+            "request": order.request_id,
+            "reason": order.reason,
+            "rung": order.rung_index,
+            "tickets": tickets,
         },
     )
 
@@ -173,6 +212,57 @@ def hold_released(hold: Hold, end: HoldRelease) -> LedgerDraft:
         kind=LedgerKind.HOLD_RELEASED,
         subject=hold.hold_id,
         payload={"lineage": hold.lineage, "samples": hold.sample_count, "reason": end.reason},
+    )
+
+
+def deployed(deployment: Deployment, tickets: int, actor: str) -> LedgerDraft:
+    """A serving system said which weights it runs."""
+    return LedgerDraft(
+        at=deployment.acknowledged_at,
+        actor=actor,
+        kind=LedgerKind.DEPLOYED,
+        subject=deployment.lineage,
+        payload={
+            "deployment": deployment.name,
+            "release": deployment.release_number,
+            "weights": deployment.weights_digest,
+            "since": deployment.deployed_at.isoformat(),
+            "request": deployment.request_id,
+            "tickets": tickets,
+        },
+    )
+
+
+def pointer_restored(release: Release, found: int, resurrected: int, actor: str, now: datetime) -> LedgerDraft:
+    """Readers had been pointed to another release than the current one."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.POINTER_RESTORED,
+        subject=release.lineage,
+        payload={"release": release.number, "found": found or None, "resurrected": resurrected},
+    )
+
+
+def purge_scheduled(purge: ReleasePurge, actor: str, now: datetime) -> LedgerDraft:
+    """A release was superseded, and the time set at which its weights go."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.PURGE_SCHEDULED,
+        subject=purge.lineage,
+        payload={"release": purge.number, "purge_at": purge.purge_at.isoformat()},
+    )
+
+
+def purged(release: Release, actor: str, now: datetime) -> LedgerDraft:
+    """The weights of a superseded release are gone, all versions of them."""
+    return LedgerDraft(
+        at=now,
+        actor=actor,
+        kind=LedgerKind.PURGED,
+        subject=release.lineage,
+        payload={"release": release.number, "weights": release.weights_digest},
     )
 
 

@@ -18,13 +18,19 @@ class LedgerKind(StrEnum):
     MODEL_REGISTERED = "model_registered"
     TICKET_SUBMITTED = "ticket_submitted"
     TICKET_CHANGED = "ticket_changed"
+    TICKET_EXTENDED = "ticket_extended"
     RUN_CREATED = "run_created"
     RUN_CHANGED = "run_changed"
+    RUN_ORDERED = "run_ordered"
     AUDIT_PLANNED = "audit_planned"
     VERDICT = "verdict"
     RELEASED = "released"
     HOLD_PLACED = "hold_placed"
     HOLD_RELEASED = "hold_released"
+    DEPLOYED = "deployed"
+    POINTER_RESTORED = "pointer_restored"
+    PURGE_SCHEDULED = "purge_scheduled"
+    PURGED = "purged"
     REFERENCES_REGISTERED = "references_registered"
     REFERENCES_TAINTED = "references_tainted"
     REFERENCES_PURGED = "references_purged"
@@ -55,6 +61,18 @@ class LedgerEntry:
     payload_digest: str
     previous_digest: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerQuery:
+    """Which entries of the ledger to read, oldest first."""
+
+    after: int = 0
+    """Sequence number of the last one already seen."""
+    subject: str | None = None
+    kinds: frozenset[LedgerKind] = frozenset()
+    """Empty: all."""
+    limit: int = 50
 
 
 def microseconds(at: datetime) -> int:
@@ -91,16 +109,19 @@ def chain(draft: LedgerDraft, previous: LedgerEntry | None) -> LedgerEntry:
     )
 
 
-def verify_chain(entries: Iterable[LedgerEntry]) -> int:
-    """Check that each entry follows from the one before it, from the first entry on.
+def verify_chain(entries: Iterable[LedgerEntry], previous: LedgerEntry | None = None) -> int:
+    """Check that each entry follows from the one before it.
+
+    Args:
+        entries: in order.
+        previous: the entry before the first of them, verified earlier; `None` where they begin the chain.
 
     Returns:
-        How many entries were checked.
+        Sequence number of the last entry that is verified now, 0 where there is none.
 
     Raises:
         LedgerBrokenError: an entry was changed, dropped or inserted; the message names its sequence number.
     """
-    previous: LedgerEntry | None = None
     for entry in entries:
         draft = LedgerDraft(
             at=entry.at, actor=entry.actor, kind=entry.kind, subject=entry.subject, payload=entry.payload

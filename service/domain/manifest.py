@@ -34,6 +34,19 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedSamples:
+    """Training samples that a request named otherwise than by their ids.
+
+    Attributes:
+        sample_ids: in the order of the manifest.
+        unknown_positions: positions in the request of what has no training sample.
+    """
+
+    sample_ids: tuple[str, ...]
+    unknown_positions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedIds:
     """Rows of the ids of one request.
 

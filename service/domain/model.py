@@ -20,6 +20,7 @@ class Model:
         runs_started: runs of this lineage so far; numbers the next one.
         canary_commitment: SHA-256 of the register of the canaries that were planted at training, where there are any.
         canaries_mislabelled: whether they have wrong classes.
+        requires_acknowledgement: whether tickets wait until the serving side says that it runs the release.
     """
 
     lineage: str
@@ -35,3 +36,4 @@ class Model:
     version: int = 0
     canary_commitment: str | None = None
     canaries_mislabelled: bool = False
+    requires_acknowledgement: bool = False

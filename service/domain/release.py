@@ -12,6 +12,7 @@ class Release:
         number: 1 is the model as registered; each unlearning adds one.
         run_id: the run that made it; `None` for the registered model.
         forget_count: samples that this release forgot and the one before it had not.
+        is_retrained: whether it was trained from scratch; false where an earlier version published it and did not say.
     """
 
     lineage: str
@@ -22,6 +23,7 @@ class Release:
     ticket_ids: tuple[str, ...]
     forget_count: int
     created_at: datetime
+    is_retrained: bool = False
 
 
 def weights_key(lineage: str, number: int) -> str:

@@ -187,6 +187,27 @@ class ProgressSnapshot(Document):
     """Of this phase, extrapolated."""
 
 
+class RunAction(StrEnum):
+    """What an operator may have done with a run."""
+
+    RETRY = "retry"
+    ESCALATE = "escalate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What an operator had done with a run; kept with it, so that the same request is carried out once.
+
+    Attributes:
+        rung_index: on the run's ladder, of an escalation.
+    """
+
+    request_id: str
+    action: RunAction
+    reason: str
+    rung_index: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlearningRun:
     """A run and how far it is.
@@ -199,6 +220,7 @@ class UnlearningRun:
         pathway_epoch: attempt that stored the pathway.
         plan_digest: of this attempt's audit; nothing is dispatched before it is in the ledger.
         retry_at: nothing is dispatched before this.
+        orders: of operators, oldest first.
     """
 
     run_id: str
@@ -222,6 +244,7 @@ class UnlearningRun:
     reason: str = ""
     retry_at: datetime | None = None
     closed_at: datetime | None = None
+    orders: tuple[RunOrder, ...] = ()
     version: int = 0
 
     @property
@@ -233,6 +256,12 @@ class UnlearningRun:
     def job_name(self) -> str:
         """Return the name under which this attempt's job is known to the runner."""
         return job_name(self.run_id, self.epoch)
+
+    @property
+    def ordered_rungs(self) -> int | None:
+        """Return how many rungs are left from the one on that an operator has moved it to; `None` where nobody has."""
+        ordered = [order.rung_index for order in self.orders if order.rung_index is not None]
+        return len(self.spec.config.ladder) - max(ordered) if ordered else None
 
 
 def enter(run: UnlearningRun, phase: RunPhase, now: datetime) -> UnlearningRun:

@@ -9,18 +9,44 @@ from service.domain.deadline import Regime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BySubjects:
+    """The samples of these people, as the manifest's `subject_id` has them."""
+
+    subject_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByLabel:
+    """Every training sample of a label: class-wise deletion."""
+
+    label: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByUpload:
+    """The ids of an uploaded set."""
+
+    upload_id: str
+
+
+Selection = BySubjects | ByLabel | ByUpload
+"""Samples that are not named by ids in the request itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A deletion request as it arrived.
 
     Attributes:
         request_id: made up by the caller; the same id with the same content has no second effect.
-        sample_ids: in the order of the request; errors name them by their position in it.
+        sample_ids: in the order of the request; errors name them by their position in it. Empty with a selection.
     """
 
     lineage: str
     request_id: str
     sample_ids: tuple[str, ...]
     regime: Regime
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +77,4 @@ class Registration:
     recipe: RetrainConfig | None
     baseline_train_accuracy: float | None
     canaries: CanaryRegister | None = None
+    requires_acknowledgement: bool = False

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.domain.deadline import Regime
+from service.domain.extension import Extension
 
 
 class TicketState(StrEnum):
@@ -53,6 +54,7 @@ TRANSITIONS: dict[tuple[TicketState, TicketEvent], TicketState] = {
     (TicketState.SCHEDULED, TicketEvent.START): TicketState.PROCESSING,
     (TicketState.SCHEDULED, TicketEvent.HOLD): TicketState.ON_HOLD,
     (TicketState.SCHEDULED, TicketEvent.CANCEL): TicketState.CANCELLED,
+    (TicketState.SCHEDULED, TicketEvent.PUBLISH): TicketState.PUBLISHED,
     (TicketState.SCHEDULED, TicketEvent.ALREADY_FORGOTTEN): TicketState.SUCCEEDED,
     (TicketState.SCHEDULED, TicketEvent.ESCALATE): TicketState.NEEDS_ATTENTION,
     (TicketState.PROCESSING, TicketEvent.PUBLISH): TicketState.PUBLISHED,
@@ -96,7 +98,9 @@ class Ticket:
         ids_commitment: keyed commitment to the set of sample ids.
         release_number: the release that closed it.
         forgotten_count: samples of it that releases had forgotten when it was last put on hold.
+        rungs_left: how many rungs, counted from the ladder's end, the next run of it may use; `None`: all of them.
         version: counts saves; compare-and-swap.
+        extensions: what moved `due_at`, oldest first.
     """
 
     ticket_id: str
@@ -115,8 +119,10 @@ class Ticket:
     run_id: str | None = None
     release_number: int | None = None
     forgotten_count: int = 0
+    rungs_left: int | None = None
     closed_at: datetime | None = None
     version: int = 0
+    extensions: tuple[Extension, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -162,4 +168,6 @@ def on_hold(ticket: Ticket, event: TicketEvent, *, held: int, forgotten: int, no
         "ends, and its due time does not wait for that."
     )
     moved = advance(ticket, event, now, reasons=(TicketReason(code="HOLD_ACTIVE", text=text),))
-    return replace(moved, forgotten_count=forgotten)
+    # What an operator had ordered for a run that is published now was for that run, not for the rest.
+    rungs_left = None if event is TicketEvent.PUBLISH_PART else ticket.rungs_left
+    return replace(moved, forgotten_count=forgotten, rungs_left=rungs_left)

@@ -1,16 +1,24 @@
 """What the servicers need of the service behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
+from service.domain.checkpoint import Checkpoint
+from service.domain.deployment import Deployment, DeploymentNotice
+from service.domain.extension import ExtensionRequest
 from service.domain.hold import Hold, HoldOrder, HoldStanding
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.domain.model import Model
 from service.domain.release import Release
-from service.domain.run import ProgressSnapshot, UnlearningRun
+from service.domain.run import ProgressSnapshot, RunOrder, UnlearningRun
+from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer
 from service.domain.submission import Registration, Submission, TicketPreview
 from service.domain.ticket import Ticket
+from service.domain.ticket_query import TicketQuery
+from service.domain.upload import Upload, UploadHeader
 from service.hold_port import HoldQuery
-from service.ports import TicketQuery
+from service.release_desk import ReleaseDetails
 
 
 class Application(Protocol):
@@ -25,6 +33,10 @@ class Application(Protocol):
 
     def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
         """Check a request as `submit_ticket` does and tell what would come of it."""
+        ...
+
+    def upload_sample_ids(self, header: UploadHeader, pieces: Iterable[Sequence[str]], *, tenant: str) -> Upload:
+        """Store a set of ids for a later request; the same set under the same request id is the same upload."""
         ...
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
@@ -71,6 +83,21 @@ class Application(Protocol):
         """Return holds, newest first."""
         ...
 
+    def extend_ticket(
+        self,
+        ticket_id: str,
+        request: ExtensionRequest,
+        *,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Ticket:
+        """Move a ticket's due time; the same request once more has no second effect.
+
+        With an expected version, only if the ticket still has it.
+        """
+        ...
+
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:
         """Register a lineage; the same registration once more gets the model back."""
         ...
@@ -83,8 +110,46 @@ class Application(Protocol):
         """Return a lineage's releases, newest first."""
         ...
 
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        """Return a release of a lineage; 0 is the current one."""
+        ...
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        """Record what a serving system runs; the same notice again has no second effect."""
+        ...
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        """Return a lineage, and whether a release of it, or any weights, may serve."""
+        ...
+
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         """Return a run."""
+        ...
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        """Return runs, newest first."""
+        ...
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Have a failed run's tickets scheduled again and return the run; the same order again has no second effect.
+
+        With an expected version, only if the run still has it.
+        """
+        ...
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        """Move a run up its ladder and return it; the same order again has no second effect.
+
+        With an expected version, only if the run still has it.
+        """
         ...
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:
@@ -93,6 +158,14 @@ class Application(Protocol):
 
     def progress(self, run_id: str) -> ProgressSnapshot | None:
         """Return the latest progress of a run's active attempt."""
+        ...
+
+    def list_entries(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        """Return entries of the ledger, oldest first."""
+        ...
+
+    def get_checkpoint(self, number: int) -> Checkpoint:
+        """Return a checkpoint of the ledger; number 0 is the newest."""
         ...
 
     def release_location(self, release: Release) -> str:

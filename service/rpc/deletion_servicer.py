@@ -1,14 +1,18 @@
 """DeletionService."""
 # ruff: noqa: ARG002, N802 - names and signatures are the contract's
 
+import threading
 from collections.abc import Iterator
 
 import grpc
 
 from service.domain.ticket import Ticket, TicketState
+from service.errors import ServerOverloadedError
 from service.pb.unlearning.v1.deletion_service_pb2 import (
     CancelTicketRequest,
     CancelTicketResponse,
+    ExtendTicketRequest,
+    ExtendTicketResponse,
     GetReceiptRequest,
     GetReceiptResponse,
     GetTicketRequest,
@@ -17,6 +21,8 @@ from service.pb.unlearning.v1.deletion_service_pb2 import (
     ListTicketsResponse,
     SubmitTicketRequest,
     SubmitTicketResponse,
+    UploadSampleIdsRequest,
+    UploadSampleIdsResponse,
     WatchTicketRequest,
     WatchTicketResponse,
 )
@@ -24,20 +30,19 @@ from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceSe
 from service.pb.unlearning.v1.run_pb2 import RunProgress
 from service.ports import Clock
 from service.rpc.application import Application
-from service.rpc.convert import requests, responses
+from service.rpc.convert import extensions, requests, responses, selections
 from service.rpc.errors import EtagMismatchError
 from service.rpc.identity import current_identity
 from service.rpc.watchers import Watchers
-
-WATCH_POLL_SECONDS = 0.25
-"""How late a watcher may learn of a change; eight watchers read the store 32 times a second."""
 
 
 class DeletionServicer(DeletionServiceServicer):
     """Takes deletion requests and says how far they are."""
 
-    def __init__(self, *, application: Application, clock: Clock, watchers: Watchers) -> None:
+    def __init__(self, *, application: Application, clock: Clock, watchers: Watchers, max_uploads: int) -> None:
         self._application = application
+        self._max_uploads = max_uploads
+        self._upload_places = threading.Semaphore(max_uploads)
         self._clock = clock
         self._watchers = watchers
 
@@ -50,6 +55,21 @@ class DeletionServicer(DeletionServiceServicer):
             return SubmitTicketResponse(preview=responses.preview(preview))
         ticket = self._application.submit_ticket(submission, tenant=caller.tenant, actor=caller.actor)
         return SubmitTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
+
+    def UploadSampleIds(
+        self, request_iterator: Iterator[UploadSampleIdsRequest], context: grpc.ServicerContext
+    ) -> UploadSampleIdsResponse:
+        """Store a set of ids for a later request."""
+        if not self._upload_places.acquire(blocking=False):
+            raise ServerOverloadedError(f"{self._max_uploads} uploads are under way", limit=str(self._max_uploads))
+        try:
+            header = selections.upload_header(request_iterator)
+            upload = self._application.upload_sample_ids(
+                header, selections.pieces(request_iterator), tenant=current_identity().tenant
+            )
+        finally:
+            self._upload_places.release()
+        return selections.upload(upload)
 
     def GetTicket(self, request: GetTicketRequest, context: grpc.ServicerContext) -> GetTicketResponse:
         """Return a ticket."""
@@ -66,21 +86,16 @@ class DeletionServicer(DeletionServiceServicer):
         tenant = current_identity().tenant
         ticket_id = requests.ticket_id(request)
         until_attention = request.until_attention if request.HasField("until_attention") else True
-        sent: WatchTicketResponse | None = None
-        with self._watchers.place(context) as end:
-            while True:
-                ticket = self._application.get_ticket(ticket_id, tenant=tenant)
-                message = WatchTicketResponse(
-                    ticket=responses.ticket(ticket, self._clock.now()), progress=self._progress(ticket)
-                )
-                if message != sent:
-                    yield message
-                    sent = message
-                if not ticket.is_open or (until_attention and ticket.state is TicketState.NEEDS_ATTENTION):
-                    return
-                if end.wait(WATCH_POLL_SECONDS):
-                    self._watchers.check_open()
-                    return
+
+        def look() -> tuple[WatchTicketResponse, bool]:
+            ticket = self._application.get_ticket(ticket_id, tenant=tenant)
+            message = WatchTicketResponse(
+                ticket=responses.ticket(ticket, self._clock.now()), progress=self._progress(ticket)
+            )
+            needs_person = until_attention and ticket.state is TicketState.NEEDS_ATTENTION
+            return message, needs_person or not ticket.is_open
+
+        return self._watchers.follow(context, look)
 
     def CancelTicket(self, request: CancelTicketRequest, context: grpc.ServicerContext) -> CancelTicketResponse:
         """Withdraw a ticket."""
@@ -96,6 +111,23 @@ class DeletionServicer(DeletionServiceServicer):
             ticket_id, tenant=caller.tenant, actor=caller.actor, expected_version=expected_version
         )
         return CancelTicketResponse(ticket=responses.ticket(ticket, self._clock.now()))
+
+    def ExtendTicket(self, request: ExtendTicketRequest, context: grpc.ServicerContext) -> ExtendTicketResponse:
+        """Move a ticket's due time."""
+        caller = current_identity()
+        extension = extensions.extension_request(request)
+        ticket = self._application.get_ticket(request.ticket_id, tenant=caller.tenant)
+        is_repeated = any(earlier.request.request_id == extension.request_id for earlier in ticket.extensions)
+        if request.etag and not is_repeated and responses.ticket_etag(ticket) != request.etag:
+            raise EtagMismatchError("the ticket changed since it was read: read it again", ticket_id=ticket.ticket_id)
+        extended = self._application.extend_ticket(
+            ticket.ticket_id,
+            extension,
+            tenant=caller.tenant,
+            actor=caller.actor,
+            expected_version=ticket.version if request.etag else None,
+        )
+        return ExtendTicketResponse(ticket=responses.ticket(extended, self._clock.now()))
 
     def GetReceipt(self, request: GetReceiptRequest, context: grpc.ServicerContext) -> GetReceiptResponse:
         """Return the signed receipt of a ticket."""

@@ -31,6 +31,7 @@ from service.rpc.handlers import kind_of
 from service.rpc.health import Health
 from service.rpc.hold_servicer import HoldServicer
 from service.rpc.interceptors import CallInterceptor
+from service.rpc.ledger_servicer import LedgerServicer
 from service.rpc.model_servicer import ModelServicer
 from service.rpc.run_servicer import RunServicer
 from service.rpc.surroundings import answer_errors, correlate, measure, require_identity
@@ -43,9 +44,8 @@ SERVED: tuple[ServiceDescriptor, ...] = (
     hold_service_pb2.DESCRIPTOR.services_by_name["HoldService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"],
+    ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
 )
-UNSERVED: tuple[ServiceDescriptor, ...] = (ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],)
-"""In the contract, with no method served yet: their health is NOT_SERVING, their methods are UNIMPLEMENTED."""
 
 MAX_HEALTH_WATCHERS = 8
 """Load balancers and the like; each holds a thread."""
@@ -94,8 +94,8 @@ def build_server(application: Application, settings: Settings, metrics: Metrics,
     Raises:
         CannotListenError: the host is no loopback address (there is no TLS), or the port is taken.
     """
-    # Watchers have threads of their own, so that they never keep other calls waiting.
-    threads = settings.rpc_threads + settings.max_watchers + MAX_HEALTH_WATCHERS
+    # Watchers and uploads have threads of their own, so that they never keep other calls waiting.
+    threads = settings.rpc_threads + settings.max_watchers + settings.max_uploads + MAX_HEALTH_WATCHERS
     server = grpc.server(
         ThreadPoolExecutor(max_workers=threads, thread_name_prefix="rpc"),
         interceptors=[
@@ -109,9 +109,9 @@ def build_server(application: Application, settings: Settings, metrics: Metrics,
         maximum_concurrent_rpcs=threads + settings.rpc_queue,
     )
     watchers = Watchers(settings.max_watchers)
-    names = ["", *(service.full_name for service in (*SERVED, *UNSERVED))]
+    names = ["", *(service.full_name for service in SERVED)]
     health = Health(names, max_watchers=MAX_HEALTH_WATCHERS)
-    _add_services(server, application, clock, watchers)
+    _add_services(server, application, clock, watchers, settings.max_uploads)
     add_HealthServicer_to_server(health, server)
     _expect_calls(metrics)
     if settings.reflection:
@@ -130,20 +130,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _add_services(server: grpc.Server, application: Application, clock: Clock, watchers: Watchers) -> None:
+def _add_services(
+    server: grpc.Server, application: Application, clock: Clock, watchers: Watchers, max_uploads: int
+) -> None:
     deletion_service_pb2_grpc.add_DeletionServiceServicer_to_server(
-        DeletionServicer(application=application, clock=clock, watchers=watchers), server
+        DeletionServicer(application=application, clock=clock, watchers=watchers, max_uploads=max_uploads), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(application=application), server)
-    run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(application=application), server)
+    run_service_pb2_grpc.add_RunServiceServicer_to_server(
+        RunServicer(application=application, watchers=watchers), server
+    )
     hold_service_pb2_grpc.add_HoldServiceServicer_to_server(HoldServicer(application=application), server)
-    # Registered although nothing overrides them: their methods then answer UNIMPLEMENTED like all others.
-    ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_service_pb2_grpc.LedgerServiceServicer(), server)
+    ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(application=application), server)
 
 
 def _expect_calls(metrics: Metrics) -> None:
     codes = [code.name for code in grpc.StatusCode]
-    for service in (*SERVED, *UNSERVED):
+    for service in SERVED:
         for method in service.methods:
             kind = kind_of(request_streaming=method.client_streaming, response_streaming=method.server_streaming)
             metrics.expect_call(kind.value, service.full_name, method.name, codes)

@@ -1,13 +1,19 @@
 """Places for callers that watch: limited, because each holds a thread, and given up at once when the server stops."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock
+from typing import TypeVar
 
 import grpc
 
 from service.errors import ServerOverloadedError
 from service.rpc.errors import ServerDrainingError
+
+M = TypeVar("M")
+
+WATCH_POLL_SECONDS = 0.25
+"""How late a watcher may learn of a change; eight watchers read the store 32 times a second."""
 
 
 class Watchers:
@@ -40,6 +46,30 @@ class Watchers:
         finally:
             with self._lock:
                 self._ends.discard(end)
+
+    def follow(self, context: grpc.ServicerContext, look: Callable[[], tuple[M, bool]]) -> Iterator[M]:
+        """Send what is seen at once and again whenever it has changed, until it is final or the caller has gone.
+
+        Args:
+            context: of the call.
+            look: returns what is to be seen now, and whether it is final.
+
+        Raises:
+            ServerOverloadedError: no place is free.
+            ServerDrainingError: the server stops.
+        """
+        sent: M | None = None
+        with self.place(context) as end:
+            while True:
+                message, is_final = look()
+                if message != sent:
+                    yield message
+                    sent = message
+                if is_final:
+                    return
+                if end.wait(WATCH_POLL_SECONDS):
+                    self.check_open()
+                    return
 
     def check_open(self) -> None:
         """Do nothing, unless the server stops.

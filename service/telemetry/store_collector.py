@@ -13,10 +13,12 @@ from prometheus_client.registry import Collector
 
 from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, is_at_risk, percentile_95
+from service.domain.drift import DriftBudget
 from service.domain.run import RunPhase
 from service.domain.ticket import TERMINAL_STATES, IdSource, TicketState
 from service.errors import ServiceError
-from service.ports import Clock, StoreTotals
+from service.ports import Clock
+from service.store_totals import StoreTotals
 from service.telemetry.metrics import NO_REASON
 
 _DAY = 86_400.0
@@ -43,9 +45,10 @@ class CountsTickets(Protocol):
 class StoreCollector(Collector):
     """Turns the store's totals into metrics. When the store is away, a scrape says just that: `unlearn_store_up` 0."""
 
-    def __init__(self, store: CountsTickets, clock: Clock) -> None:
+    def __init__(self, store: CountsTickets, clock: Clock, budget: DriftBudget) -> None:
         self._store = store
         self._clock = clock
+        self._budget = budget
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
@@ -62,6 +65,13 @@ class StoreCollector(Collector):
         yield from _ticket_times(totals, now)
         yield from _run_metrics(totals)
         yield _gauge("unlearn_holds_active", "Holds that are placed and not released.", totals.holds_active)
+        yield from _release_metrics(totals, now)
+        yield _gauges(
+            "unlearn_drift_budget_used_ratio",
+            "Share of what may happen to a lineage before it is trained in full again; from 1 on the next run does.",
+            ("lineage",),
+            (((lineage,), self._budget.used(drift)) for lineage, drift in totals.drift),
+        )
 
 
 def _ticket_counts(totals: StoreTotals) -> Iterator[Metric]:
@@ -131,6 +141,14 @@ def _run_metrics(totals: StoreTotals) -> Iterator[Metric]:
         "Canaries that a lineage was trained on and has not forgotten yet; absent where none were planted.",
         ("lineage",),
         left.items(),
+    )
+
+
+def _release_metrics(totals: StoreTotals, now: datetime) -> Iterator[Metric]:
+    yield _gauge(
+        "unlearn_purge_overdue",
+        "Superseded releases whose weights should be gone, since they know deleted samples, and are not.",
+        sum(at < now for at in totals.purges_open),
     )
 
 

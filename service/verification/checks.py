@@ -41,6 +41,11 @@ class CheckName(StrEnum):
     RECEIPT_SIGNATURE = "receipt.signature"
     RECEIPT_REPORT = "receipt.report"
     RECEIPT_SAMPLES = "receipt.samples"
+    # The ledger
+    LEDGER_CHAIN = "ledger.chain"
+    LEDGER_SIGNATURES = "ledger.signatures"
+    LEDGER_CHECKPOINTS = "ledger.checkpoints"
+    LEDGER_ORDER = "ledger.order"
 
 
 class Outcome(StrEnum):

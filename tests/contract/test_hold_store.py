@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,9 @@ from service.domain.ticket import TicketState
 from service.errors import RequestIdReusedError, StaleVersionError
 from service.hold_port import HoldQuery
 from service.ports import Change, Store
+from service.uploads import UploadStore
 from tests.contract.test_store import OPENERS
+from tests.contract.test_upload_store import an_upload, complete
 from tests.records import LINEAGE, TENANT, a_hold, a_ticket, an_end
 
 
@@ -163,3 +166,20 @@ def test_thousands_of_holds_are_counted_at_once(store: Store) -> None:
 
     assert store.held_counts(LINEAGE) == {ticket: 1}
     assert store.waiting_counts([hold.hold_id for hold in holds]) == {hold.hold_id: 1 for hold in holds}
+
+
+def test_samples_of_a_ticket_that_were_uploaded_are_counted_like_those_of_its_request(store: Store) -> None:
+    first, second = held(store, a_hold(1), "b", "e"), held(store, a_hold(2), "e", "elsewhere")
+    other = held(store, a_hold(3, lineage="other"), "a", "b")
+    upload = an_upload()
+    complete(cast("UploadStore", store), upload)
+    ticket = a_ticket(1)
+    store.save(Change(tickets=(ticket,), uploads_used=((ticket.ticket_id, upload.upload_id),)))
+    inline = submitted(store, 2, "b", "e", "f")
+
+    assert store.held_counts(LINEAGE) == {ticket.ticket_id: 1, inline: 2}
+    both = [first.hold_id, second.hold_id, other.hold_id]
+    assert store.waiting_counts(both) == {first.hold_id: 2, second.hold_id: 2}
+    ended(store, second, "end 2")
+    ended(store, first, "end 1")
+    assert store.held_counts(LINEAGE) == store.waiting_counts(both) == {}

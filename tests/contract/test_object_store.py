@@ -29,10 +29,11 @@ WRITERS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A store, and how somebody changes its bytes behind its back."""
+    """A store, how somebody changes its bytes behind its back, and how many versions of an object lie there."""
 
     store: ObjectStore
     tamper: Callable[[str, bytes], None]
+    versions: Callable[[str], int]
 
 
 def _memory() -> Case:
@@ -41,7 +42,7 @@ def _memory() -> Case:
     def tamper(key: str, data: bytes) -> None:
         store._objects[key] = (data, store._objects[key][1])
 
-    return Case(store=store, tamper=tamper)
+    return Case(store=store, tamper=tamper, versions=lambda key: int(key in store._objects))
 
 
 def _directory(root: Path) -> Case:
@@ -50,7 +51,10 @@ def _directory(root: Path) -> Case:
     def tamper(key: str, data: bytes) -> None:
         Path(store.locate(key)).write_bytes(data)
 
-    return Case(store=store, tamper=tamper)
+    def versions(_key: str) -> int:
+        return len(list((root / ".blobs").iterdir()))  # of the one object that there is
+
+    return Case(store=store, tamper=tamper, versions=versions)
 
 
 def _s3(server: S3Server, *, versioned: bool) -> Case:
@@ -61,7 +65,12 @@ def _s3(server: S3Server, *, versioned: bool) -> Case:
         metadata = client.head_object(Bucket=bucket, Key=f"{prefix}/{key}")["Metadata"]
         client.put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=data, Metadata=metadata)
 
-    return Case(store=S3ObjectStore(client, bucket, prefix, part_bytes=PART_BYTES), tamper=tamper)
+    def versions(key: str) -> int:
+        answer = client.list_object_versions(Bucket=bucket, Prefix=f"{prefix}/{key}")
+        return len(answer.get("Versions", [])) + len(answer.get("DeleteMarkers", []))
+
+    store = S3ObjectStore(client, bucket, prefix, part_bytes=PART_BYTES)
+    return Case(store=store, tamper=tamper, versions=versions)
 
 
 @pytest.fixture(params=["memory", "directory", "s3", "s3-versioned"])
@@ -309,6 +318,18 @@ def test_deleted_objects_are_gone_and_their_neighbours_are_not(store: ObjectStor
     assert list(store.keys("")) == ["m/ab"]
     store.create("m/a", b"4")
     assert store.read("m/a") == b"4"
+
+
+def test_of_a_deleted_object_no_version_is_kept(case: Case) -> None:
+    case.store.create("m/weights", b"1")
+    case.store.overwrite("m/weights", b"2")
+    case.store.delete("m/weights")
+    assert case.versions("m/weights") == 0
+
+    case.store.create("m/weights", b"3")
+    assert case.versions("m/weights") == 1
+    case.store.delete("m/weights")
+    assert case.versions("m/weights") == 0
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,11 +24,15 @@ from service.adapters.memory_store import MemoryStore
 from service.adapters.sql_store import SqlStore, connect_store
 from service.adapters.tables import METADATA
 from service.domain.canary import Canary
+from service.domain.drift import Drift
 from service.domain.hold import HoldState, release
-from service.domain.ledger import LedgerEntry, verify_chain
+from service.domain.ledger import LedgerEntry, LedgerKind, LedgerQuery, verify_chain
 from service.domain.model import Model
+from service.domain.purge import ReleasePurge
 from service.domain.run import PHASE_ORDER, RunPhase, UnlearningRun, enter
+from service.domain.run_query import RunQuery
 from service.domain.ticket import TERMINAL_STATES, TRANSITIONS, Ticket, TicketState, advance
+from service.domain.ticket_query import TicketQuery
 from service.errors import (
     ActiveRunError,
     LedgerBrokenError,
@@ -36,8 +43,22 @@ from service.errors import (
     StoreUnavailableError,
 )
 from service.hold_port import HoldQuery
-from service.ports import Change, Store, StoreTotals, TicketQuery
-from tests.records import LINEAGE, NOW, TENANT, a_draft, a_hold, a_model, a_release, a_run, a_ticket, an_attempt, an_end
+from service.ports import Change, Store
+from service.store_totals import StoreTotals
+from tests.records import (
+    LINEAGE,
+    NOW,
+    TENANT,
+    a_deployment,
+    a_draft,
+    a_hold,
+    a_model,
+    a_release,
+    a_run,
+    a_ticket,
+    an_attempt,
+    an_end,
+)
 
 WRITERS = 8
 OPENERS: dict[str, Callable[[Path], Store]] = {
@@ -93,6 +114,7 @@ def observable(store: Store) -> dict[str, object]:
         "ids": {ticket.ticket_id: tuple(store.sample_ids(ticket.ticket_id)) for ticket in tickets},
         "models": list(store.models()),
         "active": list(store.active_runs()),
+        "runs": list(store.runs(RunQuery(limit=1000))),
         "releases": {lineage: list(store.releases(lineage)) for lineage in lineages},
         "forgotten": {lineage: store.forgotten_rows(lineage) for lineage in lineages},
         "canaries": {lineage: list(store.canaries(lineage)) for lineage in lineages},
@@ -101,6 +123,8 @@ def observable(store: Store) -> dict[str, object]:
         "active holds": {hold.lineage: list(store.active_holds(hold.lineage)) for hold in holds},
         "held counts": {ticket.lineage: store.held_counts(ticket.lineage) for ticket in tickets},
         "waiting counts": store.waiting_counts([hold.hold_id for hold in holds]),
+        "deployments": {lineage: list(store.deployments(lineage)) for lineage in lineages},
+        "purges": {lineage: list(store.purges(lineage)) for lineage in lineages},
         "ledger": ledger,
         "totals": store.totals(),
     }
@@ -214,6 +238,43 @@ def test_the_totals_tell_which_canaries_are_not_forgotten_yet(store: Store) -> N
     assert store.totals().canaries_left == ((LINEAGE, 0), ("unused", 3)), "none is left, and that is told"
 
 
+def test_deployments_are_kept_in_the_order_in_which_they_were_acknowledged(store: Store) -> None:
+    later = replace(a_deployment("a"), acknowledged_at=NOW + timedelta(microseconds=1))
+    other, of_another = a_deployment("b"), replace(a_deployment("a", lineage="other"), tenant="other")
+    store.save(Change(deployments=(later, of_another)))
+    store.save(Change(deployments=(other,)))
+
+    assert list(store.deployments(LINEAGE)) == [other, later]
+    assert list(store.deployments("other")) == [of_another]
+
+
+def test_a_purge_is_planned_once_and_carried_out_once(store: Store) -> None:
+    second = replace(PLANNED, number=2, purge_at=NOW - timedelta(days=1))
+    store.save(Change(purges=(second, PLANNED)))
+    assert list(store.purges(LINEAGE)) == [PLANNED, second]
+    assert store.totals().purges_open == (second.purge_at, PLANNED.purge_at)
+
+    store.save(Change(purges=(PURGED,)))
+    assert list(store.purges(LINEAGE)) == [PURGED, second]
+    assert store.totals().purges_open == (second.purge_at,)
+    for again in (PLANNED, PURGED):
+        with _unchanged(store), pytest.raises(StaleVersionError):
+            store.save(Change(purges=(again,)))
+
+
+def test_the_totals_tell_how_far_each_lineage_is_from_its_last_full_training(store: Store) -> None:
+    retrained = replace(a_release(3), is_retrained=True)
+    releases = (a_release(1), a_release(2), retrained, a_release(4), a_release(1, lineage="other"))
+    store.save(Change(models=(a_model(), a_model("other")), releases=releases))
+    store.save(Change(forgotten=((LINEAGE, 2, (1, 2)), (LINEAGE, 3, (3,)), (LINEAGE, 4, (4, 5, 6)))))
+
+    rows = a_model().manifest.train_rows
+    assert store.totals().drift == (
+        (LINEAGE, Drift(runs=1, samples=3, train_rows=rows)),
+        ("other", Drift(runs=0, samples=0, train_rows=rows)),
+    )
+
+
 # All or nothing
 
 
@@ -230,6 +291,8 @@ CANARIES = (
     Canary(row=2**40, is_included=True),
     Canary(row=5, is_included=True),
 )
+PLANNED = ReleasePurge(lineage=LINEAGE, number=1, purge_at=NOW)
+PURGED = replace(PLANNED, purged_at=NOW + timedelta(days=1))
 WHOLE = Change(
     tickets=(a_ticket(2),),
     sample_ids=(("tkt-0002", ("a", "b")),),
@@ -241,6 +304,8 @@ WHOLE = Change(
     canaries_taken=(("other", "run-1", (3, 8)),),
     holds=(a_hold(2),),
     held_samples=(("hld-0002", ("b", "c")),),
+    deployments=(a_deployment("deploy-2", lineage="other"),),
+    purges=(ReleasePurge(lineage="other", number=1, purge_at=NOW),),
     entries=(a_draft(1), a_draft(2)),
 )
 FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
@@ -259,6 +324,9 @@ FAILING: dict[str, tuple[Change, type[ServiceError]]] = {
     "stale hold": (replace(WHOLE, holds=(a_hold(2), replace(a_hold(1), version=7))), StaleVersionError),
     "hold that never was": (replace(WHOLE, holds=(replace(a_hold(3), version=1),)), StaleVersionError),
     "request id of a hold": (replace(WHOLE, holds=(replace(a_hold(2), request_id="hold-1"),)), RequestIdReusedError),
+    "deployment": (replace(WHOLE, deployments=(a_deployment("deploy-1", lineage="other"),)), RequestIdReusedError),
+    "purge planned twice": (replace(WHOLE, purges=(*WHOLE.purges, PLANNED)), StaleVersionError),
+    "purge that was not planned": (replace(WHOLE, purges=(replace(PURGED, number=7),)), StaleVersionError),
     "forgotten": (replace(WHOLE, forgotten=(("other", 1, (3,)), (LINEAGE, 2, (4, 5)))), StaleVersionError),
 }
 
@@ -274,6 +342,8 @@ def test_a_change_of_which_one_part_fails_leaves_nothing(
             runs=(a_run(1),),
             models=(a_model(),),
             releases=(a_release(1),),
+            deployments=(a_deployment("deploy-1"),),
+            purges=(PLANNED,),
             forgotten=((LINEAGE, 1, (5, 6)),),
             canaries=((LINEAGE, CANARIES[3:]),),
             entries=(a_draft(9),),
@@ -378,6 +448,23 @@ def test_active_runs_are_those_that_are_not_closed(store: Store) -> None:
     assert {run.phase for run in store.active_runs()} == {phase for phase in RunPhase if PHASE_ORDER[phase]}
 
 
+def test_runs_are_listed_newest_first_by_tenant_lineage_and_phase_page_by_page(store: Store) -> None:
+    for number in range(1, 6):
+        run = replace(a_run(number, lineage=f"lineage-{number % 2}"), created_at=NOW + timedelta(microseconds=number))
+        store.save(Change(runs=(replace(run, phase=RunPhase.FAILED, closed_at=NOW, tenant=f"t{number % 3}"),)))
+
+    def found(query: RunQuery) -> list[int]:
+        return [run.spec.sequence for run in store.runs(query)]
+
+    assert found(RunQuery()) == [5, 4, 3, 2, 1]
+    assert found(RunQuery(lineage="lineage-1", limit=2)) == [5, 3]
+    assert found(RunQuery(tenant="t1")) == [4, 1]
+    assert found(RunQuery(phases=frozenset({RunPhase.COMMITTED}))) == []
+    assert found(RunQuery(phases=frozenset({RunPhase.FAILED, RunPhase.PENDING}), limit=1)) == [5]
+    third = store.runs(RunQuery(limit=3))[-1]
+    assert found(RunQuery(after=(third.created_at, third.run_id))) == [2, 1]
+
+
 def test_open_tickets_are_those_that_are_not_closed_oldest_first(store: Store) -> None:
     for number, state in reversed(list(enumerate(TicketState, start=1))):
         saved(store, replace(a_ticket(number), state=state))
@@ -464,6 +551,48 @@ def test_the_ledger_is_read_from_anywhere_in_pages(store: Store, monkeypatch: py
         assert [entry.sequence for entry in store.ledger(after)] == list(range(after + 1, 9))
 
 
+def test_a_page_of_the_ledger_is_the_obvious_part_of_it(store: Store) -> None:
+    kinds = (LedgerKind.TICKET_CHANGED, LedgerKind.RELEASED)
+    drafts = [replace(a_draft(number % 3), kind=kinds[number % 2]) for number in range(12)]
+    store.save(Change(entries=tuple(drafts)))
+    whole = list(store.ledger())
+
+    for subject in (None, whole[0].subject, "nobody"):
+        for chosen in (frozenset[LedgerKind](), frozenset({LedgerKind.RELEASED}), frozenset(kinds)):
+            for after in (0, 4, 12, 99):
+                expected = [
+                    entry
+                    for entry in whole
+                    if entry.sequence > after
+                    and subject in {None, entry.subject}
+                    and (not chosen or entry.kind in chosen)
+                ]
+                query = LedgerQuery(after=after, subject=subject, kinds=chosen, limit=3)
+                assert list(store.ledger_page(query)) == expected[:3]
+
+
+def test_a_page_of_the_ledger_reads_no_more_rows_than_it_returns(sql_store: SqlStore) -> None:
+    sql_store.save(Change(entries=tuple(a_draft(number) for number in range(2000))))
+    for query in (LedgerQuery(after=1000, limit=5), LedgerQuery(after=7, subject="tkt-0500", limit=5)):
+        plan = _plan(sql_store, query)
+        assert all("SCAN" not in step and "TEMP B-TREE" not in step for step in plan), plan
+
+
+def _plan(store: SqlStore, query: LedgerQuery) -> list[str]:
+    """Return how SQLite reads a page."""
+    statements: list[tuple[str, object]] = []
+
+    @sa.event.listens_for(store._engine, "before_cursor_execute")
+    def _record(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    store.ledger_page(query)
+    sa.event.remove(store._engine, "before_cursor_execute", _record)
+    (read,) = [(text, values) for text, values in statements if text.startswith("SELECT")]
+    with store._engine.connect() as connection:
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {read[0]}", read[1])]  # type: ignore[arg-type]
+
+
 def test_appends_at_once_leave_one_unbroken_chain(store: Store) -> None:
     each = 12
     barrier = threading.Barrier(WRITERS)
@@ -542,7 +671,7 @@ def test_totals_count_what_is_there(store: Store) -> None:
 @st.composite
 def steps(draw: st.DrawFn) -> list[tuple[str, int, int]]:
     kinds = ["submit", "move", "stale", "open", "phase", "register", "release", "forget", "plant", "take", "note"]
-    kinds += ["hold", "free"]
+    kinds += ["hold", "free", "purge", "deploy"]
     return draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 4), st.integers(0, 4)), max_size=40))
 
 
@@ -588,6 +717,11 @@ def change_of(store: Store, step: tuple[str, int, int], serial: int) -> Change:
         case "free" if holds := store.holds(HoldQuery(states=frozenset({HoldState.ACTIVE}))):
             end = replace(an_end(), request_id=f"end-{two}")
             return Change(holds=(release(holds[one % len(holds)], end),), entries=note)
+        case "purge":
+            purge = ReleasePurge(lineage=lineage, number=two, purge_at=NOW)
+            return Change(purges=(replace(purge, purged_at=NOW if serial % 2 else None),), entries=note)
+        case "deploy":
+            return Change(deployments=(a_deployment(f"deploy-{two}", lineage=lineage),), entries=note)
         case _:
             return Change(entries=note)
 
@@ -651,12 +785,15 @@ def test_migrating_again_changes_nothing(sql_store: SqlStore) -> None:
         sql_store.migrate()
 
 
-def test_a_database_of_the_first_revision_keeps_its_open_tickets_and_gets_canaries(tmp_path: Path) -> None:
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+def test_a_database_of_an_earlier_revision_keeps_its_open_tickets_and_gets_what_is_new(
+    tmp_path: Path, revision: str
+) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     current = connect_store(url)
-    current.save(replace(WHOLE, canaries=(), canaries_taken=(), holds=(), held_samples=()))
+    current.save(_known_to(revision))
     expected = observable(current)
-    _downgrade_to_first(current._engine)
+    _downgrade(current._engine, revision)
     current.close()
 
     migrated = connect_store(url)
@@ -664,43 +801,70 @@ def test_a_database_of_the_first_revision_keeps_its_open_tickets_and_gets_canari
     (ticket,) = migrated.open_tickets()
     migrated.save(Change(tickets=(replace(ticket, state=TicketState.SCHEDULED),), entries=(a_draft(3),)))
     migrated.save(Change(models=(a_model(),), canaries=((LINEAGE, CANARIES),)))
+    hold = replace(a_hold(3), request_id="newer")
+    migrated.save(Change(holds=(hold,), held_samples=((hold.hold_id, ("b",)),)))
+    migrated.save(Change(deployments=(a_deployment("newer"),), purges=(PLANNED,)))
     assert len(migrated.canaries(LINEAGE)) == len(CANARIES)
+    assert migrated.held_counts(LINEAGE) == {"tkt-0002": 1}
     assert verify_chain(migrated.ledger()) == 3
     migrated.close()
 
 
-def test_a_database_of_the_second_revision_keeps_its_open_tickets_and_gets_holds(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.db"
-    current = connect_store(url)
-    current.save(replace(WHOLE, holds=(), held_samples=()))
-    expected = observable(current)
-    with current._engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE held_samples")
-        connection.exec_driver_sql("DROP TABLE holds")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
-        connection.exec_driver_sql("UPDATE tickets SET document = json_remove(document, '$.forgotten_count')")
-    current.close()
-
-    migrated = connect_store(url)
-    assert observable(migrated) == expected
-    hold = a_hold(1)
-    migrated.save(Change(holds=(hold,), held_samples=((hold.hold_id, ("b",)),), entries=(a_draft(3),)))
-    assert migrated.held_counts(LINEAGE) == {"tkt-0002": 1}
-    migrated.close()
+def _known_to(revision: str) -> Change:
+    """Return a change that a database of this revision could hold."""
+    known = replace(WHOLE, deployments=(), purges=())
+    if revision < "0003":
+        known = replace(known, holds=(), held_samples=())
+    return known if revision > "0001" else replace(known, canaries=(), canaries_taken=())
 
 
-def _downgrade_to_first(engine: sa.Engine) -> None:
-    """Make of a database what the first revision had made: its documents know nothing of canaries either."""
+_UNDO = {
+    "0005": (
+        "DROP TABLE deployments",
+        "DROP TABLE purges",
+        "DROP INDEX ix_runs_newest",
+        "ALTER TABLE runs DROP COLUMN tenant",
+        "ALTER TABLE runs DROP COLUMN created_at",
+        "UPDATE tickets SET document = json_remove(document, '$.rungs_left')",
+        "UPDATE runs SET document = json_remove(document, '$.orders')",
+    ),
+    "0004": (
+        "DROP TABLE ticket_uploads",
+        "DROP TABLE upload_pieces",
+        "DROP TABLE uploads",
+        "DROP INDEX ix_ledger_subject",
+        "UPDATE tickets SET document = json_remove(document, '$.extensions')",
+    ),
+    "0003": (
+        "DROP TABLE held_samples",
+        "DROP TABLE holds",
+        "UPDATE tickets SET document = json_remove(document, '$.forgotten_count')",
+    ),
+    "0002": (
+        "DROP TABLE canaries",
+        "UPDATE models SET document = json_remove(document, '$.canary_commitment')",
+        "UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')",
+    ),
+}
+"""What makes of a database the one that the revision before had made, its documents included."""
+
+
+def _downgrade(engine: sa.Engine, revision: str) -> None:
     with engine.begin() as connection:
-        for table in ("held_samples", "holds", "canaries"):
-            connection.exec_driver_sql(f"DROP TABLE {table}")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
-        connection.exec_driver_sql("UPDATE tickets SET document = json_remove(document, '$.forgotten_count')")
-        connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.canary_commitment')")
-        connection.exec_driver_sql("UPDATE models SET document = json_remove(document, '$.manifest.canary_rows')")
+        for newer in sorted(_UNDO, reverse=True):
+            for statement in _UNDO[newer] if newer > revision else ():
+                connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
         (documents,) = connection.exec_driver_sql("SELECT group_concat(document) FROM runs").one()
         assert "canaries" not in documents
         assert "holds" not in documents
+
+
+def test_the_revisions_are_one_chain() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("service.adapters") / "migrations"))
+    chain = [revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()]
+    assert chain == ["0005", "0004", "0003", "0002", "0001"]
 
 
 def test_the_revisions_make_the_tables_of_the_code(sql_store: SqlStore) -> None:

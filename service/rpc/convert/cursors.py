@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from service.domain.ledger import microseconds
 from service.domain.release import Release
+from service.domain.run import UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.ticket import Ticket
-from service.ports import TicketQuery
+from service.domain.ticket_query import TicketQuery
 from service.rpc.paging import make_token, read_token
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +44,28 @@ def release_cursor(token: str, lineage: str, tenant: str) -> int | None:
 def release_token(last: Release, tenant: str) -> str:
     """Return the token for the releases after this one."""
     return make_token((last.number,), ("releases", tenant, last.lineage))
+
+
+def run_cursor(token: str, query: RunQuery) -> tuple[datetime, str] | None:
+    """Return (created_at, run_id) of the last run already seen.
+
+    Raises:
+        InvalidRequestError: the token does not belong to this list.
+    """
+    cursor = read_token(token, _run_scope(query), (int, str))
+    if cursor is None:
+        return None
+    created, run_id = cursor
+    return _EPOCH + timedelta(microseconds=int(created)), str(run_id)
+
+
+def run_token(last: UnlearningRun, query: RunQuery) -> str:
+    """Return the token for the runs after this one."""
+    return make_token((microseconds(last.created_at), last.run_id), _run_scope(query))
+
+
+def _run_scope(query: RunQuery) -> tuple[str, ...]:
+    return ("runs", query.tenant or "", query.lineage or "", *sorted(phase.value for phase in query.phases))
 
 
 def _ticket_scope(query: TicketQuery) -> tuple[str, ...]:

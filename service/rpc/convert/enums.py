@@ -7,9 +7,11 @@ from mcu_core.config import Schedule
 from mcu_core.report import Claim, Verdict
 from service.domain.deadline import Regime, SlaState
 from service.domain.hold import HoldState, HoldTreatment
+from service.domain.ledger import LedgerKind
 from service.domain.run import RunPhase
+from service.domain.serving import ServingDecision
 from service.domain.ticket import IdSource, TicketState
-from service.pb.unlearning.v1 import hold_pb2, model_pb2, run_pb2, ticket_pb2
+from service.pb.unlearning.v1 import hold_pb2, ledger_pb2, model_pb2, model_service_pb2, run_pb2, ticket_pb2
 
 REGIMES: Mapping[Regime, ticket_pb2.Regime.ValueType] = MappingProxyType(
     {Regime.GDPR: ticket_pb2.REGIME_GDPR, Regime.CCPA: ticket_pb2.REGIME_CCPA}
@@ -60,6 +62,30 @@ HOLD_STATES: Mapping[HoldState, hold_pb2.HoldState.ValueType] = MappingProxyType
     {HoldState.ACTIVE: hold_pb2.HOLD_STATE_ACTIVE, HoldState.RELEASED: hold_pb2.HOLD_STATE_RELEASED}
 )
 
+LEDGER_KINDS: Mapping[LedgerKind, ledger_pb2.LedgerEntryKind.ValueType] = MappingProxyType(
+    {
+        LedgerKind.MODEL_REGISTERED: ledger_pb2.LEDGER_ENTRY_KIND_MODEL_REGISTERED,
+        LedgerKind.TICKET_SUBMITTED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_SUBMITTED,
+        LedgerKind.TICKET_CHANGED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_CHANGED,
+        LedgerKind.TICKET_EXTENDED: ledger_pb2.LEDGER_ENTRY_KIND_TICKET_EXTENDED,
+        LedgerKind.RUN_CREATED: ledger_pb2.LEDGER_ENTRY_KIND_RUN_CREATED,
+        LedgerKind.RUN_CHANGED: ledger_pb2.LEDGER_ENTRY_KIND_RUN_CHANGED,
+        LedgerKind.VERDICT: ledger_pb2.LEDGER_ENTRY_KIND_VERDICT,
+        LedgerKind.RELEASED: ledger_pb2.LEDGER_ENTRY_KIND_RELEASED,
+        LedgerKind.AUDIT_PLANNED: ledger_pb2.LEDGER_ENTRY_KIND_AUDIT_PLANNED,
+        LedgerKind.REFERENCES_REGISTERED: ledger_pb2.LEDGER_ENTRY_KIND_REFERENCES_REGISTERED,
+        LedgerKind.REFERENCES_TAINTED: ledger_pb2.LEDGER_ENTRY_KIND_REFERENCES_TAINTED,
+        LedgerKind.REFERENCES_PURGED: ledger_pb2.LEDGER_ENTRY_KIND_REFERENCES_PURGED,
+        LedgerKind.RUN_ORDERED: ledger_pb2.LEDGER_ENTRY_KIND_RUN_ORDERED,
+        LedgerKind.HOLD_PLACED: ledger_pb2.LEDGER_ENTRY_KIND_HOLD_PLACED,
+        LedgerKind.HOLD_RELEASED: ledger_pb2.LEDGER_ENTRY_KIND_HOLD_RELEASED,
+        LedgerKind.DEPLOYED: ledger_pb2.LEDGER_ENTRY_KIND_DEPLOYED,
+        LedgerKind.POINTER_RESTORED: ledger_pb2.LEDGER_ENTRY_KIND_POINTER_RESTORED,
+        LedgerKind.PURGE_SCHEDULED: ledger_pb2.LEDGER_ENTRY_KIND_PURGE_SCHEDULED,
+        LedgerKind.PURGED: ledger_pb2.LEDGER_ENTRY_KIND_PURGED,
+    }
+)
+
 RUN_PHASES: Mapping[RunPhase, run_pb2.RunPhase.ValueType] = MappingProxyType(
     {
         RunPhase.PENDING: run_pb2.RUN_PHASE_PENDING,
@@ -100,6 +126,14 @@ CLAIMS: Mapping[Claim, run_pb2.Claim.ValueType] = MappingProxyType(
         Claim.INDIVIDUAL_NOT_EXTREME: run_pb2.CLAIM_INDIVIDUAL_NOT_EXTREME,
         Claim.NO_GROSS_RETENTION_DETECTED: run_pb2.CLAIM_NO_GROSS_RETENTION_DETECTED,
         Claim.EQUIVALENT_WITHIN: run_pb2.CLAIM_EQUIVALENT_WITHIN,
+    }
+)
+
+SERVING_DECISIONS: Mapping[ServingDecision, model_service_pb2.ServingDecision.ValueType] = MappingProxyType(
+    {
+        ServingDecision.ALLOWED: model_service_pb2.SERVING_DECISION_ALLOWED,
+        ServingDecision.RESURRECTS_FORGOTTEN_SAMPLES: model_service_pb2.SERVING_DECISION_RESURRECTS_FORGOTTEN_SAMPLES,
+        ServingDecision.UNKNOWN_WEIGHTS: model_service_pb2.SERVING_DECISION_UNKNOWN_WEIGHTS,
     }
 )
 

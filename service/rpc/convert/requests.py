@@ -9,9 +9,10 @@ from mcu_core.config import ArchitectureConfig, RetrainConfig, Schedule
 from service.domain.canary import CanaryRegister
 from service.domain.submission import Registration, Submission
 from service.domain.ticket import TicketState
+from service.domain.ticket_query import TicketQuery
 from service.errors import EmptyForgetSetError, FieldViolation, InvalidRequestError
 from service.pb.unlearning.v1 import deletion_service_pb2, model_pb2, model_service_pb2, sample_selection_pb2
-from service.ports import TicketQuery
+from service.rpc.convert import selections
 from service.rpc.convert.cursors import release_cursor, ticket_cursor
 from service.rpc.convert.enums import REGIMES, SCHEDULES, TICKET_STATES
 from service.rpc.errors import UnsupportedIdSourceError
@@ -27,7 +28,7 @@ from service.rpc.validation import (
     violations_of,
 )
 
-_MAX_KEY_CHARACTERS = 128
+MAX_KEY_CHARACTERS = 128
 _REGIMES = {number: regime for regime, number in REGIMES.items()}
 _TICKET_STATES = {number: state for state, number in TICKET_STATES.items()}
 _SCHEDULES = {number: schedule for schedule, number in SCHEDULES.items()} | {
@@ -50,6 +51,14 @@ def submission(request: deletion_service_pb2.SubmitTicketRequest) -> Submission:
         () if regime else [FieldViolation(field="regime", description="must name a regime")],
         check_source(request.samples),
     )
+    if request.samples.WhichOneof("source") != "inline":
+        return Submission(
+            lineage=request.lineage,
+            request_id=request.request_id,
+            sample_ids=(),
+            regime=_REGIMES[request.regime],
+            selection=selections.selection(request.samples),
+        )
     sample_ids = inline_ids(request.samples)
     if not sample_ids:
         raise EmptyForgetSetError("the request names no sample")
@@ -95,7 +104,7 @@ def ticket_id(
         InvalidRequestError: the request breaks the contract.
     """
     refuse_if_any(
-        check_text("ticket_id", request.ticket_id, _MAX_KEY_CHARACTERS),
+        check_text("ticket_id", request.ticket_id, MAX_KEY_CHARACTERS),
         check_request_id(request.request_id) if isinstance(request, deletion_service_pb2.CancelTicketRequest) else (),
     )
     return request.ticket_id
@@ -107,7 +116,7 @@ def run_id(value: str) -> str:
     Raises:
         InvalidRequestError: it cannot be a run's id.
     """
-    refuse_if_any(check_text("run_id", value, _MAX_KEY_CHARACTERS))
+    refuse_if_any(check_text("run_id", value, MAX_KEY_CHARACTERS))
     return value
 
 
@@ -178,6 +187,7 @@ def registration(request: model_service_pb2.RegisterModelRequest) -> Registratio
         recipe=recipe,
         baseline_train_accuracy=baseline,
         canaries=canaries,
+        requires_acknowledgement=request.require_acknowledgement,
     )
 
 

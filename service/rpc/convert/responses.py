@@ -14,11 +14,19 @@ from service.domain.deadline import sla_state
 from service.domain.model import Model
 from service.domain.release import Release
 from service.domain.run import ProgressSnapshot, UnlearningRun
+from service.domain.run_query import RunQuery
 from service.domain.submission import TicketPreview
 from service.domain.ticket import Ticket
-from service.pb.unlearning.v1 import deletion_service_pb2, model_pb2, model_service_pb2, run_pb2, ticket_pb2
-from service.ports import TicketQuery
-from service.rpc.convert.cursors import release_token, ticket_token
+from service.domain.ticket_query import TicketQuery
+from service.pb.unlearning.v1 import (
+    deletion_service_pb2,
+    model_pb2,
+    model_service_pb2,
+    run_pb2,
+    run_service_pb2,
+    ticket_pb2,
+)
+from service.rpc.convert.cursors import release_token, run_token, ticket_token
 from service.rpc.convert.enums import (
     CLAIMS,
     REGIMES,
@@ -107,6 +115,7 @@ def model(record: Model) -> model_pb2.Model:
         run_count=record.runs_started,
         etag=make_etag("model", record.lineage, record.version),
         canary_commitment=record.canary_commitment or "",
+        require_acknowledgement=record.requires_acknowledgement,
     )
 
 
@@ -117,7 +126,7 @@ def release_page(
     left = [record for record in found if after is None or record.number < after]
     page = left[:size]
     return model_service_pb2.ListReleasesResponse(
-        releases=[_release(record, locate(record)) for record in page],
+        releases=[release(record, locate(record)) for record in page],
         next_page_token=release_token(page[-1], tenant) if len(left) > len(page) else "",
     )
 
@@ -159,7 +168,21 @@ def run(record: UnlearningRun) -> run_pb2.Run:
         close_time=optional_timestamp(record.closed_at),
         retry_time=optional_timestamp(record.retry_at),
         failure_count=record.failures,
-        etag=make_etag("run", record.run_id, record.version),
+        etag=run_etag(record),
+    )
+
+
+def run_etag(record: UnlearningRun) -> str:
+    """Return what changes whenever the run does."""
+    return make_etag("run", record.run_id, record.version)
+
+
+def run_page(found: Sequence[UnlearningRun], query: RunQuery) -> run_service_pb2.ListRunsResponse:
+    """Return a page of what a query found; the query asked for one more than the page has."""
+    page = found[: query.limit - 1]
+    return run_service_pb2.ListRunsResponse(
+        runs=[run(record) for record in page],
+        next_page_token=run_token(page[-1], query) if len(found) > len(page) else "",
     )
 
 
@@ -187,7 +210,8 @@ def progress(record: UnlearningRun, snapshot: ProgressSnapshot | None) -> run_pb
     return message
 
 
-def _release(record: Release, location: str) -> model_pb2.Release:
+def release(record: Release, location: str) -> model_pb2.Release:
+    """Return a release."""
     return model_pb2.Release(
         lineage=record.lineage,
         release_number=record.number,

@@ -11,6 +11,7 @@ from service.adapters.memory import FrozenClock
 from service.pb.unlearning.v1.deletion_service_pb2 import SubmitTicketRequest
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
 from service.pb.unlearning.v1.hold_service_pb2_grpc import HoldServiceStub
+from service.pb.unlearning.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from service.pb.unlearning.v1.model_service_pb2_grpc import ModelServiceStub
 from service.pb.unlearning.v1.run_service_pb2_grpc import RunServiceStub
 from service.pb.unlearning.v1.sample_selection_pb2 import SampleIds, SampleSelection
@@ -48,6 +49,10 @@ class Api:
     def runs(self) -> RunServiceStub:
         return RunServiceStub(self.channel)
 
+    @property
+    def ledger(self) -> LedgerServiceStub:
+        return LedgerServiceStub(self.channel)
+
 
 def submission(request_id: str = "request-1", *sample_ids: str, validate_only: bool = False) -> SubmitTicketRequest:
     inline = SampleIds(sample_ids=sample_ids or ("sample-1", "sample-2"))
@@ -68,6 +73,7 @@ def settings() -> Settings:
         rpc_threads=2,
         rpc_queue=2,
         max_watchers=2,
+        max_uploads=2,
         max_message_bytes=4 * 2**20,
         drain_seconds=2.0,
     )

@@ -2,34 +2,57 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal
 
+from service.adapters.memory_store import MemoryStore
+from service.domain.checkpoint import Checkpoint
+from service.domain.commitment import CommitmentKey
 from service.domain.deadline import due_time
-from service.domain.hold import Hold, HoldOrder, HoldRelease, HoldStanding, release
+from service.domain.deployment import Deployment, DeploymentNotice
+from service.domain.extension import ExtensionRequest, grant
+from service.domain.hold import Hold, HoldOrder, HoldRelease, HoldStanding
+from service.domain.hold import release as released
+from service.domain.ledger import LedgerEntry, LedgerQuery
 from service.domain.model import Model
 from service.domain.release import Release
-from service.domain.run import ProgressSnapshot, UnlearningRun
-from service.domain.submission import Registration, Submission, TicketPreview
-from service.domain.ticket import IdSource, Ticket, TicketEvent, TicketState, advance, can_happen
+from service.domain.run import ProgressSnapshot, RunOrder, RunPhase, UnlearningRun
+from service.domain.run_query import RunQuery
+from service.domain.serving import ServingAnswer, may_serve, unknown_weights
+from service.domain.submission import ByLabel, BySubjects, ByUpload, Registration, Submission, TicketPreview
+from service.domain.ticket import Ticket, TicketEvent, TicketState, advance, can_happen
+from service.domain.ticket_query import TicketQuery
+from service.domain.upload import Upload, UploadHeader
 from service.errors import (
     DuplicateSampleIdsError,
     ForgetSetTooLargeError,
     LineageExistsError,
     ObjectMissingError,
     RequestIdReusedError,
+    ResurrectsForgottenSamplesError,
+    RunNotEscalatableError,
+    RunNotRetryableError,
     StaleVersionError,
     TicketNotCancellableError,
+    TicketNotExtendableError,
+    UnknownCheckpointError,
     UnknownHoldError,
     UnknownLineageError,
+    UnknownReleaseError,
     UnknownReportError,
     UnknownRunError,
     UnknownSampleIdsError,
+    UnknownSubjectIdsError,
     UnknownTicketError,
+    UnknownWeightsError,
 )
 from service.hold_port import HoldQuery
-from service.ports import Clock, TicketQuery
+from service.ports import Clock
+from service.release_desk import ReleaseDetails
+from service.selecting import source_of
+from service.uploads import UploadOffice
 from tests.contract.rpc.records import a_release
 
 
@@ -53,6 +76,16 @@ class MemoryApplication:
         self.runs: dict[str, UnlearningRun] = {}
         self.reports: dict[tuple[str, str], bytes] = {}
         self.snapshots: dict[str, ProgressSnapshot] = {}
+        self.upload_store = MemoryStore()
+        self.uploads = UploadOffice(
+            store=self.upload_store,
+            clock=clock,
+            key=CommitmentKey(bytes(32)),
+            most_ids=200_000,
+            keep=timedelta(hours=24),
+        )
+        self.entries: list[LedgerEntry] = []
+        self.checkpoints: list[Checkpoint] = []
         self.actors: list[str] = []
         self.registrations: list[Registration] = []
         self.fault: Exception | None = None
@@ -84,7 +117,8 @@ class MemoryApplication:
             if ticket.payload_digest != payload:
                 raise RequestIdReusedError("used before with another payload", ticket_id=ticket.ticket_id)
             return ticket
-        self._check_ids(self._model(submission.lineage, tenant), submission.sample_ids)
+        sample_ids = self._sample_ids(submission, tenant)
+        self._check_ids(self._model(submission.lineage, tenant), sample_ids)
         now = self.clock.now()
         ticket = Ticket(
             ticket_id=f"tkt-{len(self.tickets) + 1:04d}",
@@ -92,9 +126,9 @@ class MemoryApplication:
             lineage=submission.lineage,
             request_id=submission.request_id,
             payload_digest=payload,
-            ids_commitment=hashlib.sha256("/".join(sorted(submission.sample_ids)).encode()).hexdigest(),
-            source=IdSource.INLINE,
-            sample_count=len(submission.sample_ids),
+            ids_commitment=hashlib.sha256("/".join(sorted(sample_ids)).encode()).hexdigest(),
+            source=source_of(submission),
+            sample_count=len(sample_ids),
             regime=submission.regime,
             received_at=now,
             due_at=due_time(now, submission.regime),
@@ -105,13 +139,19 @@ class MemoryApplication:
 
     def preview_ticket(self, submission: Submission, *, tenant: str) -> TicketPreview:
         self._enter()
-        self._check_ids(self._model(submission.lineage, tenant), submission.sample_ids)
+        sample_ids = self._sample_ids(submission, tenant)
+        self._check_ids(self._model(submission.lineage, tenant), sample_ids)
         return TicketPreview(
-            sample_count=len(submission.sample_ids),
+            sample_count=len(sample_ids),
             already_forgotten=0,
             due_at=due_time(self.clock.now(), submission.regime),
             claim="Gross retention only.",
         )
+
+    def upload_sample_ids(self, header: UploadHeader, pieces: Iterable[Sequence[str]], *, tenant: str) -> Upload:
+        self._enter()
+        self._model(header.lineage, tenant)
+        return self.uploads.receive(header, pieces, tenant=tenant)
 
     def get_ticket(self, ticket_id: str, *, tenant: str) -> Ticket:
         self._enter()
@@ -146,6 +186,37 @@ class MemoryApplication:
         self.actors.append(actor)
         return self.change(ticket, TicketEvent.CANCEL)
 
+    def extend_ticket(
+        self,
+        ticket_id: str,
+        request: ExtensionRequest,
+        *,
+        tenant: str,
+        actor: str,
+        expected_version: int | None = None,
+    ) -> Ticket:
+        ticket = self.get_ticket(ticket_id, tenant=tenant)
+        for earlier in ticket.extensions:
+            if earlier.request.request_id == request.request_id:
+                if earlier.request != request:
+                    raise RequestIdReusedError("used before with another payload", ticket_id=ticket_id)
+                return ticket
+        if expected_version not in {None, ticket.version}:
+            raise StaleVersionError("changed", ticket_id=ticket_id)
+        if not ticket.is_open:
+            raise TicketNotExtendableError("closed", ticket_id=ticket_id)
+        extension = grant(
+            request,
+            received_at=ticket.received_at,
+            due_at=ticket.due_at,
+            regime=ticket.regime,
+            earlier=ticket.extensions,
+            actor=actor,
+            now=self.clock.now(),
+        )
+        self.actors.append(actor)
+        return self.save(replace(ticket, due_at=extension.due_at, extensions=(*ticket.extensions, extension)))
+
     def register_model(self, registration: Registration, *, tenant: str, actor: str) -> Model:
         self._enter()
         if registration.weights_digest == "0" * 64:
@@ -163,6 +234,7 @@ class MemoryApplication:
             manifest=replace(template.manifest, digest=registration.manifest_digest),
             recipe=registration.recipe,
             baseline_train_accuracy=registration.baseline_train_accuracy,
+            requires_acknowledgement=registration.requires_acknowledgement,
             canary_commitment=None if registration.canaries is None else registration.canaries.commitment,
         )
         existing = self.models.get(registration.lineage)
@@ -224,7 +296,7 @@ class MemoryApplication:
             if expected_version not in {None, hold.version}:
                 raise StaleVersionError("changed", hold_id=hold_id)
             end = HoldRelease(request_id=request_id, reason=reason, actor=actor, at=self.clock.now())
-            hold = self.holds[hold_id] = replace(release(hold, end), version=hold.version + 1)
+            hold = self.holds[hold_id] = replace(released(hold, end), version=hold.version + 1)
         return HoldStanding(hold=hold, waiting_tickets=0)
 
     def get_hold(self, hold_id: str, *, tenant: str) -> Hold:
@@ -247,11 +319,104 @@ class MemoryApplication:
         found.sort(key=lambda hold: (hold.placed_at, hold.hold_id), reverse=True)
         return [HoldStanding(hold=hold, waiting_tickets=0) for hold in found[: query.limit]]
 
+    def get_release(self, lineage: str, number: int, *, tenant: str) -> ReleaseDetails:
+        model = self.get_model(lineage, tenant=tenant)
+        wanted = number or model.current_release
+        found = next((release for release in self.releases[lineage] if release.number == wanted), None)
+        if found is None:
+            raise UnknownReleaseError("no such release", lineage=lineage, release=str(wanted))
+        is_current = wanted == model.current_release
+        purge_at = None if is_current else found.created_at + timedelta(days=7)
+        return ReleaseDetails(release=found, attestation=b"signed", is_current=is_current, purge_at=purge_at)
+
+    def acknowledge_deployment(
+        self, lineage: str, notice: DeploymentNotice, *, tenant: str, actor: str
+    ) -> tuple[Release, Deployment]:
+        model = self.get_model(lineage, tenant=tenant)
+        release = next((each for each in self.releases[lineage] if each.weights_digest == notice.weights_digest), None)
+        if release is None:
+            raise UnknownWeightsError("no such release", lineage=lineage, weights=notice.weights_digest)
+        if release.number != model.current_release:
+            raise ResurrectsForgottenSamplesError("that knows what was forgotten", lineage=lineage)
+        self.actors.append(actor)
+        closed = [
+            self.change(ticket, TicketEvent.TAKE_EFFECT)
+            for ticket in list(self.tickets.values())
+            if ticket.lineage == lineage and ticket.state is TicketState.PUBLISHED
+        ]
+        deployment = Deployment(
+            tenant=tenant,
+            request_id=notice.request_id,
+            lineage=lineage,
+            name=notice.name,
+            weights_digest=notice.weights_digest,
+            release_number=release.number,
+            deployed_at=notice.deployed_at,
+            acknowledged_at=self.clock.now(),
+            closed_ticket_ids=tuple(ticket.ticket_id for ticket in closed),
+        )
+        return release, deployment
+
+    def check_lineage(
+        self, lineage: str, *, tenant: str, number: int | None = None, weights_digest: str | None = None
+    ) -> tuple[Model, ServingAnswer]:
+        model = self.get_model(lineage, tenant=tenant)
+        for release in self.releases[lineage]:
+            if number == release.number or weights_digest == release.weights_digest:
+                forgotten = range(release.number + 1, model.current_release + 1)
+                return model, may_serve(release, forgotten, (), current=model.current_release)
+        return model, unknown_weights(model.current_release)
+
     def get_run(self, run_id: str, *, tenant: str) -> UnlearningRun:
         self._enter()
         run = self.runs.get(run_id)
         if run is None or run.tenant != tenant:
             raise UnknownRunError("no run has this id", run_id=run_id)
+        return run
+
+    def list_runs(self, query: RunQuery) -> Sequence[UnlearningRun]:
+        self._enter()
+        found = [
+            run
+            for run in self.runs.values()
+            if query.tenant in {None, run.tenant}
+            and query.lineage in {None, run.lineage}
+            and (not query.phases or run.phase in query.phases)
+            and (query.after is None or (run.created_at, run.run_id) < query.after)
+        ]
+        return sorted(found, key=lambda run: (run.created_at, run.run_id), reverse=True)[: query.limit]
+
+    def retry_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        run = self.get_run(run_id, tenant=tenant)
+        if run.is_active and order not in run.orders:
+            raise RunNotRetryableError("it is at work", run_id=run_id)
+        return self._ordered(run, order, actor, expected_version)
+
+    def escalate_run(
+        self, run_id: str, order: RunOrder, *, tenant: str, actor: str, expected_version: int | None = None
+    ) -> UnlearningRun:
+        run = self.get_run(run_id, tenant=tenant)
+        if run.phase is RunPhase.PUBLISHING:
+            raise RunNotEscalatableError("it is being published", run_id=run_id)
+        return self._ordered(run, order, actor, expected_version)
+
+    def _ordered(self, run: UnlearningRun, order: RunOrder, actor: str, expected_version: int | None) -> UnlearningRun:
+        known = {known.request_id: known for known in run.orders}.get(order.request_id)
+        if known not in {None, order}:
+            raise RequestIdReusedError("used before for another order", run_id=run.run_id)
+        if known is None:
+            if expected_version not in {None, run.version}:
+                raise StaleVersionError("the run changed since it was read", run_id=run.run_id)
+            self.actors.append(actor)
+            run = replace(
+                run,
+                orders=(*run.orders, order),
+                rung_index=run.rung_index if order.rung_index is None else order.rung_index,
+                version=run.version + 1,
+            )
+            self.runs[run.run_id] = run
         return run
 
     def get_report(self, run_id: str, *, tenant: str, suffix: Literal["json", "html"]) -> bytes:
@@ -262,6 +427,24 @@ class MemoryApplication:
 
     def progress(self, run_id: str) -> ProgressSnapshot | None:
         return self.snapshots.get(run_id)
+
+    def list_entries(self, query: LedgerQuery) -> Sequence[LedgerEntry]:
+        self._enter()
+        found = [
+            entry
+            for entry in self.entries
+            if entry.sequence > query.after
+            and query.subject in {None, entry.subject}
+            and (not query.kinds or entry.kind in query.kinds)
+        ]
+        return found[: query.limit]
+
+    def get_checkpoint(self, number: int) -> Checkpoint:
+        self._enter()
+        number = number or len(self.checkpoints)
+        if not 1 <= number <= len(self.checkpoints):
+            raise UnknownCheckpointError("no such checkpoint", number=str(number))
+        return self.checkpoints[number - 1]
 
     def release_location(self, release: Release) -> str:
         return f"memory://{release.lineage}/{release.number}"
@@ -282,6 +465,22 @@ class MemoryApplication:
             raise UnknownLineageError("no model is registered under this lineage", lineage=lineage)
         return model
 
+    def _sample_ids(self, submission: Submission, tenant: str) -> tuple[str, ...]:
+        """Every person has one sample, and every label two."""
+        match submission.selection:
+            case None:
+                return submission.sample_ids
+            case BySubjects(subject_ids=named):
+                known = [subject.startswith("person-") for subject in named]
+                wrong = tuple(position for position, is_known in enumerate(known) if not is_known)
+                if wrong:
+                    raise UnknownSubjectIdsError("nobody has these ids", positions=wrong)
+                return tuple(subject.replace("person", "sample") for subject in named)
+            case ByLabel(label=label):
+                return (f"sample-{label}", f"sample-{label + 10}")
+            case ByUpload(upload_id=upload_id):
+                return self.uploads.sample_ids(upload_id, tenant=tenant, lineage=submission.lineage)
+
     def _check_ids(self, model: Model, sample_ids: tuple[str, ...]) -> None:
         known = {f"sample-{row}" for row in range(model.manifest.train_rows)}
         first = {key: at for at, key in reversed(list(enumerate(sample_ids)))}
@@ -300,5 +499,5 @@ def _order(ticket: Ticket) -> tuple[object, str]:
 
 
 def _payload_digest(submission: Submission) -> str:
-    parts = [submission.lineage, submission.regime.value, *submission.sample_ids]
+    parts = [submission.lineage, submission.regime.value, repr(submission.selection), *submission.sample_ids]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

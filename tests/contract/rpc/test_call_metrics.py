@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.ticket import TicketEvent
-from service.pb.unlearning.v1.deletion_service_pb2 import ExtendTicketRequest, GetTicketRequest, WatchTicketRequest
+from service.pb.unlearning.v1.deletion_service_pb2 import GetTicketRequest, WatchTicketRequest
 from tests.contract.rpc.answers import raw_unary, refusal_of
 from tests.contract.rpc.conftest import Api, submission
 
@@ -48,10 +48,12 @@ def test_a_served_call_is_counted_and_timed(api: Api) -> None:
 
 def test_a_refused_call_is_counted_with_its_code(api: Api) -> None:
     refusal_of(lambda: api.deletion.GetTicket(GetTicketRequest(ticket_id="none")))
-    refusal_of(lambda: api.deletion.ExtendTicket(ExtendTicketRequest(ticket_id="none")))
+    by_object = submission()
+    by_object.samples.object.SetInParent()
+    refusal_of(lambda: api.deletion.SubmitTicket(by_object))
 
     assert _settled(api, "grpc_server_handled_total", "GetTicket", grpc_code="NOT_FOUND") == 1.0
-    assert _settled(api, "grpc_server_handled_total", "ExtendTicket", grpc_code="UNIMPLEMENTED") == 1.0
+    assert _settled(api, "grpc_server_handled_total", "SubmitTicket", grpc_code="UNIMPLEMENTED") == 1.0
 
 
 def test_a_fault_of_our_own_is_counted_as_internal(api: Api) -> None:

@@ -2,22 +2,29 @@
 
 import hashlib
 import math
+from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2  # type: ignore[import-untyped] # it ships stubs, but no py.typed
 
 from service.domain.canary import CanaryRegister
+from service.domain.ticket import TicketEvent
 from service.pb.unlearning.v1 import model_pb2, model_service_pb2
 from service.pb.unlearning.v1.model_service_pb2 import (
+    AcknowledgeDeploymentRequest,
+    CheckLineageRequest,
     GetModelRequest,
+    GetReleaseRequest,
     GetReportRequest,
     ListReleasesRequest,
     RegisterModelRequest,
 )
 from tests.contract.rpc.answers import refusal_of
-from tests.contract.rpc.conftest import Api
-from tests.contract.rpc.records import ARCHITECTURE, LINEAGE, RECIPE, a_release, a_run, digest
+from tests.contract.rpc.conftest import Api, submission
+from tests.contract.rpc.records import ARCHITECTURE, LINEAGE, NOW, RECIPE, a_release, a_run, digest
 
 
 def _registration(lineage: str = "faces") -> RegisterModelRequest:
@@ -252,3 +259,103 @@ def test_an_unknown_form_of_report_is_refused(api: Api) -> None:
     request = GetReportRequest(run_id="run-1", format=9)  # type: ignore[arg-type] # on purpose
 
     assert refusal_of(lambda: api.models.GetReport(request)).fields() == ["format"]
+
+
+# Serving
+
+
+def _superseded(api: Api) -> None:
+    api.application.models[LINEAGE] = replace(api.application.models[LINEAGE], current_release=2)
+    api.application.releases[LINEAGE].append(a_release(2))
+
+
+def test_whether_acknowledgement_is_required_arrives_as_it_was_sent(api: Api) -> None:
+    request = _registration()
+    request.require_acknowledgement = True
+
+    assert api.models.RegisterModel(request).model.require_acknowledgement
+    assert not api.models.GetModel(GetModelRequest(lineage=LINEAGE)).model.require_acknowledgement
+
+
+def test_a_release_is_told_with_its_purge_and_0_means_the_current_one(api: Api) -> None:
+    _superseded(api)
+    old = api.models.GetRelease(GetReleaseRequest(lineage=LINEAGE, release_number=1))
+    current = api.models.GetRelease(GetReleaseRequest(lineage=LINEAGE))
+
+    assert (old.release.release_number, old.is_current, old.HasField("purge_time")) == (1, False, True)
+    assert (current.release.release_number, current.is_current, current.attestation) == (2, True, b"signed")
+    assert not current.HasField("purge_time")
+
+
+@pytest.mark.parametrize(("number", "reason"), [(7, "UNKNOWN_RELEASE"), (-1, "INVALID_REQUEST")])
+def test_a_release_that_cannot_be_is_refused(api: Api, number: int, reason: str) -> None:
+    request = GetReleaseRequest(lineage=LINEAGE, release_number=number)
+
+    assert refusal_of(lambda: api.models.GetRelease(request)).reason == reason
+
+
+def _notice(weights: str, **fields: Any) -> AcknowledgeDeploymentRequest:
+    since = Timestamp()
+    since.FromDatetime(NOW)
+    given: dict[str, Any] = {
+        "request_id": "deploy-1",
+        "lineage": LINEAGE,
+        "weights_sha256": weights,
+        "deployment": "eu",
+        "deploy_time": since,
+    }
+    return AcknowledgeDeploymentRequest(**(given | fields))
+
+
+def test_an_acknowledgement_says_which_release_that_is_and_which_tickets_it_closed(api: Api) -> None:
+    _superseded(api)
+    ticket = api.deletion.SubmitTicket(submission()).ticket
+    stored = api.application.tickets[ticket.ticket_id]
+    api.application.change(stored, TicketEvent.SCHEDULE, TicketEvent.START, TicketEvent.PUBLISH)
+    response = api.models.AcknowledgeDeployment(_notice(digest("c")))
+
+    assert (response.release.release_number, list(response.closed_ticket_ids)) == (2, [ticket.ticket_id])
+    assert api.application.actors[-1] == "local"
+
+
+def test_a_superseded_and_an_unknown_digest_are_refused(api: Api) -> None:
+    _superseded(api)
+    old = refusal_of(lambda: api.models.AcknowledgeDeployment(_notice(digest("b"))))
+    unknown = refusal_of(lambda: api.models.AcknowledgeDeployment(_notice(digest("9"))))
+
+    assert (old.code, old.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "RESURRECTS_FORGOTTEN_SAMPLES")
+    assert (unknown.code, unknown.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_WEIGHTS")
+
+
+def test_every_wrong_field_of_an_acknowledgement_is_named(api: Api) -> None:
+    request = _notice("x", request_id="", deployment="", deploy_time=Timestamp(seconds=2**60))
+    refusal = refusal_of(lambda: api.models.AcknowledgeDeployment(request))
+
+    assert refusal.fields() == ["request_id", "weights_sha256", "deployment", "deploy_time"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "decision", "count"),
+    [
+        ({"release_number": 2}, model_service_pb2.SERVING_DECISION_ALLOWED, 0),
+        ({"weights_sha256": digest("c")}, model_service_pb2.SERVING_DECISION_ALLOWED, 0),
+        ({"release_number": 1}, model_service_pb2.SERVING_DECISION_RESURRECTS_FORGOTTEN_SAMPLES, 1),
+        ({"weights_sha256": digest("b")}, model_service_pb2.SERVING_DECISION_RESURRECTS_FORGOTTEN_SAMPLES, 1),
+        ({"weights_sha256": digest("9")}, model_service_pb2.SERVING_DECISION_UNKNOWN_WEIGHTS, 0),
+    ],
+)
+def test_weights_are_judged_by_what_their_lineage_has_forgotten(
+    api: Api, subject: dict[str, Any], decision: int, count: int
+) -> None:
+    _superseded(api)
+    answer = api.models.CheckLineage(CheckLineageRequest(lineage=LINEAGE, **subject))
+
+    assert (answer.decision, answer.resurrected_sample_count, answer.current_release_number) == (decision, count, 2)
+    assert answer.text
+
+
+@pytest.mark.parametrize("subject", [{}, {"release_number": 0}, {"weights_sha256": "abc"}])
+def test_a_question_about_nothing_is_refused(api: Api, subject: dict[str, Any]) -> None:
+    request = CheckLineageRequest(lineage=LINEAGE, **subject)
+
+    assert refusal_of(lambda: api.models.CheckLineage(request)).reason == "INVALID_REQUEST"

@@ -17,14 +17,14 @@ from prometheus_client import CollectorRegistry
 from service.pb.unlearning.v1.deletion_service_pb2 import GetTicketRequest, ListTicketsRequest
 from service.pb.unlearning.v1.deletion_service_pb2_grpc import DeletionServiceStub
 from service.rpc.errors import CannotListenError
-from service.rpc.server import MAX_HEALTH_WATCHERS, build_server
+from service.rpc.server import MAX_HEALTH_WATCHERS, SERVED, build_server
 from service.settings import Settings
 from service.telemetry import Metrics
 from tests.contract.rpc.answers import refusal_of
 from tests.contract.rpc.conftest import Api, submission
 
-THREADS = 2 + 2 + MAX_HEALTH_WATCHERS
-"""For calls, watchers, and watchers of health: as the fixture's settings have it."""
+THREADS = 2 + 2 + 2 + MAX_HEALTH_WATCHERS
+"""For calls, watchers, uploads, and watchers of health: as the fixture's settings have it."""
 CAPACITY = THREADS + 2
 """With the queue."""
 
@@ -90,10 +90,8 @@ def test_a_message_that_is_too_large_is_refused(api: Api) -> None:
 
 
 def test_health_is_told_for_every_service(api: Api) -> None:
-    for service in ("", "unlearning.v1.DeletionService", "unlearning.v1.ModelService", "unlearning.v1.RunService"):
+    for service in ("", *(service.full_name for service in SERVED)):
         assert _health(api.channel, service) == HealthCheckResponse.SERVING
-    for service in ("unlearning.v1.LedgerService",):
-        assert _health(api.channel, service) == HealthCheckResponse.NOT_SERVING
     assert refusal_of(lambda: _health(api.channel, "nonsense")).code is grpc.StatusCode.NOT_FOUND
 
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from mcu_core.config import RetrainRung, default_ladder
 from service.batching import resolution_of
 from service.domain.canary import CanaryBatch
+from service.domain.drift import DriftBudget
 from service.domain.ledger import LedgerKind
 from service.domain.model import Model
 from service.domain.run import FailureKind, RunCanaries, RunPhase, UnlearningRun
 from service.domain.ticket import Ticket, TicketState
+from service.domain.ticket_query import TicketQuery
 from service.errors import ServiceError, UnknownSampleIdsError
-from service.ports import TicketQuery
 from tests.attempts import accept, fails
 from tests.canaries import INCLUDED_ROWS, REGISTER, planted_row_of
 from tests.memory_manifests import TRAIN, row_of
@@ -309,3 +310,60 @@ def test_whatever_is_asked_for_every_ticket_ends_or_reaches_a_person(wishes: lis
         if ended.state is TicketState.SUCCEEDED:
             assert all(world.store.forgotten_rows(LINEAGE)[row] <= (ended.release_number or 0) for row in rows)
     assert world.ledger()
+
+
+# Drift
+
+
+def rungs(world: World) -> list[str]:
+    """Return the rung that each of the lineage's releases came from, oldest first."""
+    runs = (world.store.run(release.run_id or "") for release in world.releases()[1:])
+    return [run.attempts[-1].rung_kind for run in runs if run is not None]
+
+
+def forget_one_by_one(world: World, count: int) -> World:
+    for name in TRAIN[:count]:
+        world.submit(name, request_id=name)
+        world.drive()
+    return world
+
+
+def test_after_as_many_runs_as_the_budget_has_the_next_one_retrains_and_the_count_begins_anew() -> None:
+    world = World(accept, drift_budget=DriftBudget(runs=2, forget_share=1.0))
+    world.register()
+    forget_one_by_one(world, 6)
+
+    assert rungs(world) == ["mcu", "mcu", "retrain", "mcu", "mcu", "retrain"]
+    assert [release.is_retrained for release in world.releases()] == [
+        False, False, False, True, False, False, True,
+    ]  # fmt: skip
+
+
+def test_after_as_many_samples_as_the_budget_has_the_next_run_retrains() -> None:
+    share = 1.5 * (1 + CANARIES_PER_RUN) / 44  # of 44 training samples, more than one run forgets, less than two do
+    world = World(accept, drift_budget=DriftBudget(runs=1000, forget_share=share))
+    world.register()
+    forget_one_by_one(world, 3)
+
+    assert rungs(world) == ["mcu", "mcu", "retrain"]
+
+
+def test_a_run_that_must_retrain_says_so_in_the_ledger() -> None:
+    world = World(accept, drift_budget=DriftBudget(runs=1, forget_share=1.0))
+    world.register()
+    forget_one_by_one(world, 2)
+    first, second = (entry for entry in world.ledger() if entry.kind is LedgerKind.RUN_CREATED)
+
+    assert "reason" not in first.payload
+    assert str(second.payload["reason"]).startswith("the drift budget is used up, so it retrains: 1 runs")
+
+
+def test_without_a_recipe_nothing_can_be_retrained_and_the_ratio_goes_on_rising() -> None:
+    budget = DriftBudget(runs=1, forget_share=1.0)
+    world = World(accept, drift_budget=budget)
+    world.register(recipe=None)
+    forget_one_by_one(world, 3)
+
+    assert rungs(world) == ["mcu", "mcu", "mcu"]
+    ((lineage, drift),) = world.store.totals().drift
+    assert (lineage, budget.used(drift)) == (LINEAGE, 3.0)

@@ -15,6 +15,7 @@ from service.domain.ledger import LedgerKind
 from service.domain.run import FailureKind, ProgressSnapshot, RunPhase, attempt_prefix
 from service.domain.submission import Submission
 from service.domain.ticket import Ticket, TicketState
+from service.domain.ticket_query import TicketQuery
 from service.errors import (
     DuplicateSampleIdsError,
     EmptyForgetSetError,
@@ -27,7 +28,7 @@ from service.errors import (
     UnknownSampleIdsError,
     UnknownTicketError,
 )
-from service.ports import Change, TicketQuery
+from service.ports import Change
 from tests.attempts import accept, fails, reject
 from tests.canaries import MANY
 from tests.faults import Faults, Kill

@@ -15,7 +15,7 @@ from service.ports import manifest_key
 from service.premises import PremiseSource
 from tests.attempts import candidate_bytes
 from tests.records import LINEAGE
-from tests.world import CANARIES_PER_RUN, KEY, WEIGHTS, World, world_with_canaries
+from tests.world import CANARIES_PER_RUN, KEY, ROLLBACK_WINDOW, WEIGHTS, World, world_with_canaries
 
 PLANNED_AT = 5
 
@@ -53,6 +53,16 @@ def test_each_run_is_found_as_its_worker_was_given_it(world: World) -> None:
             candidate_bytes(world.orders[given.spec.sequence - 2]) if given.spec.sequence > 1 else WEIGHTS,
             candidate_bytes(given),
         )
+
+
+def test_what_was_purged_is_named_with_the_day_and_the_reason(world: World) -> None:
+    _, report = published(world, "train-01")
+    published(world, "train-02")
+    world.clock.advance(ROLLBACK_WINDOW)
+    world.round()
+
+    with pytest.raises(PremiseError, match=r"original \(release 1\) and .*release 1 was purged on .*; release 2 was"):
+        source_of(world).gather(report, PLANNED_AT)
 
 
 def test_weights_that_are_given_are_not_read_and_must_be_the_right_ones(world: World) -> None:

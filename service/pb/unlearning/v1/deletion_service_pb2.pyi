@@ -427,6 +427,7 @@ class ExtendTicketRequest(_message.Message):
     DUE_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call repeatable; see DeletionService."""
     ticket_id: _builtins.str
@@ -437,7 +438,11 @@ class ExtendTicketRequest(_message.Message):
     """If set: refuse (ETAG_MISMATCH) unless the ticket is still as it was read."""
     @_builtins.property
     def due_time(self) -> _timestamp_pb2.Timestamp:
-        """The new due time: later than the present one, within what the regime allows."""
+        """The new due time: later than the present one, within what the regime allows. Either this or `pause`."""
+
+    @_builtins.property
+    def pause(self) -> Global___ClockPause:
+        """When the clock stood still; the due time moves by so long."""
 
     def __init__(
         self,
@@ -447,14 +452,47 @@ class ExtendTicketRequest(_message.Message):
         due_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
         etag: _builtins.str = ...,
+        pause: Global___ClockPause | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "pause", b"pause"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "etag", b"etag", "reason", b"reason", "request_id", b"request_id", "ticket_id", b"ticket_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time", "etag", b"etag", "pause", b"pause", "reason", b"reason", "request_id", b"request_id", "ticket_id", b"ticket_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExtendTicketRequest: _TypeAlias = ExtendTicketRequest  # noqa: Y015
+
+@_typing.final
+class ClockPause(_message.Message):
+    """A time in which the statutory clock stood still, such as while the person's identity was in doubt and they were asked
+    for what would settle it (EDPB Guidelines 01/2022, on Art. 12(6) GDPR).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Not before the request was received."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Later than that, and not in the future. Pauses of a ticket do not overlap."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockPause: _TypeAlias = ClockPause  # noqa: Y015
 
 @_typing.final
 class ExtendTicketResponse(_message.Message):

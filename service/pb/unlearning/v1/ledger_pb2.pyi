@@ -32,6 +32,18 @@ class _LedgerEntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ledge
     LEDGER_ENTRY_KIND_RUN_CHANGED: _LedgerEntryKind.ValueType  # 5
     LEDGER_ENTRY_KIND_VERDICT: _LedgerEntryKind.ValueType  # 6
     LEDGER_ENTRY_KIND_RELEASED: _LedgerEntryKind.ValueType  # 7
+    LEDGER_ENTRY_KIND_AUDIT_PLANNED: _LedgerEntryKind.ValueType  # 8
+    LEDGER_ENTRY_KIND_REFERENCES_REGISTERED: _LedgerEntryKind.ValueType  # 9
+    LEDGER_ENTRY_KIND_REFERENCES_TAINTED: _LedgerEntryKind.ValueType  # 10
+    LEDGER_ENTRY_KIND_REFERENCES_PURGED: _LedgerEntryKind.ValueType  # 11
+    LEDGER_ENTRY_KIND_TICKET_EXTENDED: _LedgerEntryKind.ValueType  # 12
+    LEDGER_ENTRY_KIND_RUN_ORDERED: _LedgerEntryKind.ValueType  # 13
+    LEDGER_ENTRY_KIND_HOLD_PLACED: _LedgerEntryKind.ValueType  # 14
+    LEDGER_ENTRY_KIND_HOLD_RELEASED: _LedgerEntryKind.ValueType  # 15
+    LEDGER_ENTRY_KIND_DEPLOYED: _LedgerEntryKind.ValueType  # 16
+    LEDGER_ENTRY_KIND_POINTER_RESTORED: _LedgerEntryKind.ValueType  # 17
+    LEDGER_ENTRY_KIND_PURGE_SCHEDULED: _LedgerEntryKind.ValueType  # 18
+    LEDGER_ENTRY_KIND_PURGED: _LedgerEntryKind.ValueType  # 19
 
 class LedgerEntryKind(_LedgerEntryKind, metaclass=_LedgerEntryKindEnumTypeWrapper):
     """What an entry records."""
@@ -44,6 +56,18 @@ LEDGER_ENTRY_KIND_RUN_CREATED: LedgerEntryKind.ValueType  # 4
 LEDGER_ENTRY_KIND_RUN_CHANGED: LedgerEntryKind.ValueType  # 5
 LEDGER_ENTRY_KIND_VERDICT: LedgerEntryKind.ValueType  # 6
 LEDGER_ENTRY_KIND_RELEASED: LedgerEntryKind.ValueType  # 7
+LEDGER_ENTRY_KIND_AUDIT_PLANNED: LedgerEntryKind.ValueType  # 8
+LEDGER_ENTRY_KIND_REFERENCES_REGISTERED: LedgerEntryKind.ValueType  # 9
+LEDGER_ENTRY_KIND_REFERENCES_TAINTED: LedgerEntryKind.ValueType  # 10
+LEDGER_ENTRY_KIND_REFERENCES_PURGED: LedgerEntryKind.ValueType  # 11
+LEDGER_ENTRY_KIND_TICKET_EXTENDED: LedgerEntryKind.ValueType  # 12
+LEDGER_ENTRY_KIND_RUN_ORDERED: LedgerEntryKind.ValueType  # 13
+LEDGER_ENTRY_KIND_HOLD_PLACED: LedgerEntryKind.ValueType  # 14
+LEDGER_ENTRY_KIND_HOLD_RELEASED: LedgerEntryKind.ValueType  # 15
+LEDGER_ENTRY_KIND_DEPLOYED: LedgerEntryKind.ValueType  # 16
+LEDGER_ENTRY_KIND_POINTER_RESTORED: LedgerEntryKind.ValueType  # 17
+LEDGER_ENTRY_KIND_PURGE_SCHEDULED: LedgerEntryKind.ValueType  # 18
+LEDGER_ENTRY_KIND_PURGED: LedgerEntryKind.ValueType  # 19
 Global___LedgerEntryKind: _TypeAlias = LedgerEntryKind  # noqa: Y015
 
 @_typing.final
@@ -76,7 +100,9 @@ class LedgerEntry(_message.Message):
     previous_digest: _builtins.str
     """`digest` of the entry before it; 64 zeros for the first."""
     digest: _builtins.str
-    """SHA-256 over all of the above."""
+    """SHA-256 of the canonical JSON (RFC 8785) of {"sequence", "at": microseconds since 1970 UTC, "actor", "kind": the name of
+    the kind without its prefix, in lower case, "subject", "payload": `payload_sha256`, "previous": `previous_digest`}.
+    """
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened; the digest covers microseconds."""

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class LedgerServiceStub:
-    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService. Not
-    served by this version.
+    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService, but
+    for tenants: there is one chain for the whole installation, and it can be verified only by who reads every entry of it.
     """
 
     def __init__(self, channel):
@@ -49,19 +49,20 @@ class LedgerServiceStub:
 
 
 class LedgerServiceServicer:
-    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService. Not
-    served by this version.
+    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService, but
+    for tenants: there is one chain for the whole installation, and it can be verified only by who reads every entry of it.
     """
 
     def ListEntries(self, request, context):
-        """Returns entries, oldest first.
+        """Returns entries, oldest first. With neither `subject` nor `kinds`, the pages are the chain without a gap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCheckpoint(self, request, context):
-        """Returns a signed head of the chain.
+        """Returns a signed head of the chain. One is signed after so many entries or so much time, whatever comes first
+        (settings of the service), and only when the chain up to it was verified. Reason of refusal: UNKNOWN_CHECKPOINT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,8 +90,8 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LedgerService:
-    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService. Not
-    served by this version.
+    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService, but
+    for tenants: there is one chain for the whole installation, and it can be verified only by who reads every entry of it.
     """
 
     @staticmethod

@@ -12,19 +12,21 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LedgerServiceStub:
-    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService. Not
-    served by this version.
+    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService, but
+    for tenants: there is one chain for the whole installation, and it can be verified only by who reads every entry of it.
     """
 
     def __init__(self, channel: _grpc.Channel) -> None: ...
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
-    """Returns entries, oldest first."""
+    """Returns entries, oldest first. With neither `subject` nor `kinds`, the pages are the chain without a gap."""
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetCheckpointRequest, _ledger_service_pb2.GetCheckpointResponse]
-    """Returns a signed head of the chain."""
+    """Returns a signed head of the chain. One is signed after so many entries or so much time, whatever comes first
+    (settings of the service), and only when the chain up to it was verified. Reason of refusal: UNKNOWN_CHECKPOINT.
+    """
 
 class LedgerServiceServicer:
-    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService. Not
-    served by this version.
+    """Reads the ledger: evidence, never written from outside. What is true of every service stands at DeletionService, but
+    for tenants: there is one chain for the whole installation, and it can be verified only by who reads every entry of it.
     """
 
     def ListEntries(
@@ -32,13 +34,15 @@ class LedgerServiceServicer:
         request: _ledger_service_pb2.ListEntriesRequest,
         context: _grpc.ServicerContext,
     ) -> _ledger_service_pb2.ListEntriesResponse:
-        """Returns entries, oldest first."""
+        """Returns entries, oldest first. With neither `subject` nor `kinds`, the pages are the chain without a gap."""
 
     def GetCheckpoint(
         self,
         request: _ledger_service_pb2.GetCheckpointRequest,
         context: _grpc.ServicerContext,
     ) -> _ledger_service_pb2.GetCheckpointResponse:
-        """Returns a signed head of the chain."""
+        """Returns a signed head of the chain. One is signed after so many entries or so much time, whatever comes first
+        (settings of the service), and only when the chain up to it was verified. Reason of refusal: UNKNOWN_CHECKPOINT.
+        """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _grpc.Server) -> None: ...

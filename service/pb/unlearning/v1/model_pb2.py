@@ -25,23 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19unlearning/v1/model.proto\x12\runlearning.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x03\n\x05Model\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x31\n\x0c\x61rchitecture\x18\x02 \x01(\x0b\x32\x1b.unlearning.v1.Architecture\x12)\n\x08manifest\x18\x03 \x01(\x0b\x32\x17.unlearning.v1.Manifest\x12\x16\n\x0eweights_sha256\x18\x04 \x01(\t\x12-\n\x06recipe\x18\x05 \x01(\x0b\x32\x1d.unlearning.v1.TrainingRecipe\x12$\n\x17\x62\x61seline_train_accuracy\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x31\n\rregister_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x63urrent_release_number\x18\x08 \x01(\x03\x12\x11\n\trun_count\x18\t \x01(\x03\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12\x19\n\x11\x63\x61nary_commitment\x18\x0b \x01(\tB\x1a\n\x18_baseline_train_accuracy\"n\n\x0c\x41rchitecture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x12\n\nimage_size\x18\x04 \x01(\x05\x12\x0c\n\x04mean\x18\x05 \x03(\x01\x12\x0b\n\x03std\x18\x06 \x03(\x01\"\xa6\x02\n\x0eTrainingRecipe\x12\x0e\n\x06\x65pochs\x18\x01 \x01(\x05\x12\x15\n\rlearning_rate\x18\x02 \x01(\x01\x12\x15\n\x08momentum\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cweight_decay\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nbatch_size\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x35\n\x08schedule\x18\x06 \x01(\x0e\x32#.unlearning.v1.LearningRateSchedule\x12#\n\x16stop_at_train_accuracy\x18\x07 \x01(\x01H\x03\x88\x01\x01\x42\x0b\n\t_momentumB\x0f\n\r_weight_decayB\r\n\x0b_batch_sizeB\x19\n\x17_stop_at_train_accuracy\"a\n\x08Manifest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x11\n\trow_count\x18\x02 \x01(\x03\x12\x17\n\x0ftrain_row_count\x18\x03 \x01(\x03\x12\x19\n\x11heldout_row_count\x18\x04 \x01(\x03\"\xdf\x01\n\x07Release\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x16\n\x0erelease_number\x18\x02 \x01(\x03\x12\x16\n\x0eweights_sha256\x18\x03 \x01(\t\x12\x15\n\rreport_sha256\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x12\n\nticket_ids\x18\x06 \x03(\t\x12\x14\n\x0c\x66orget_count\x18\x07 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08location\x18\t \x01(\t*\xac\x01\n\x14LearningRateSchedule\x12&\n\"LEARNING_RATE_SCHEDULE_UNSPECIFIED\x10\x00\x12#\n\x1fLEARNING_RATE_SCHEDULE_CONSTANT\x10\x01\x12!\n\x1dLEARNING_RATE_SCHEDULE_COSINE\x10\x02\x12$\n LEARNING_RATE_SCHEDULE_ONE_CYCLE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19unlearning/v1/model.proto\x12\runlearning.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x03\n\x05Model\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x31\n\x0c\x61rchitecture\x18\x02 \x01(\x0b\x32\x1b.unlearning.v1.Architecture\x12)\n\x08manifest\x18\x03 \x01(\x0b\x32\x17.unlearning.v1.Manifest\x12\x16\n\x0eweights_sha256\x18\x04 \x01(\t\x12-\n\x06recipe\x18\x05 \x01(\x0b\x32\x1d.unlearning.v1.TrainingRecipe\x12$\n\x17\x62\x61seline_train_accuracy\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x31\n\rregister_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x16\x63urrent_release_number\x18\x08 \x01(\x03\x12\x11\n\trun_count\x18\t \x01(\x03\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12\x19\n\x11\x63\x61nary_commitment\x18\x0b \x01(\t\x12\x1f\n\x17require_acknowledgement\x18\x0c \x01(\x08\x42\x1a\n\x18_baseline_train_accuracy\"n\n\x0c\x41rchitecture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x12\n\nimage_size\x18\x04 \x01(\x05\x12\x0c\n\x04mean\x18\x05 \x03(\x01\x12\x0b\n\x03std\x18\x06 \x03(\x01\"\xa6\x02\n\x0eTrainingRecipe\x12\x0e\n\x06\x65pochs\x18\x01 \x01(\x05\x12\x15\n\rlearning_rate\x18\x02 \x01(\x01\x12\x15\n\x08momentum\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cweight_decay\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nbatch_size\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x35\n\x08schedule\x18\x06 \x01(\x0e\x32#.unlearning.v1.LearningRateSchedule\x12#\n\x16stop_at_train_accuracy\x18\x07 \x01(\x01H\x03\x88\x01\x01\x42\x0b\n\t_momentumB\x0f\n\r_weight_decayB\r\n\x0b_batch_sizeB\x19\n\x17_stop_at_train_accuracy\"a\n\x08Manifest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x11\n\trow_count\x18\x02 \x01(\x03\x12\x17\n\x0ftrain_row_count\x18\x03 \x01(\x03\x12\x19\n\x11heldout_row_count\x18\x04 \x01(\x03\"\xdf\x01\n\x07Release\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x16\n\x0erelease_number\x18\x02 \x01(\x03\x12\x16\n\x0eweights_sha256\x18\x03 \x01(\t\x12\x15\n\rreport_sha256\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x12\n\nticket_ids\x18\x06 \x03(\t\x12\x14\n\x0c\x66orget_count\x18\x07 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08location\x18\t \x01(\t*\xac\x01\n\x14LearningRateSchedule\x12&\n\"LEARNING_RATE_SCHEDULE_UNSPECIFIED\x10\x00\x12#\n\x1fLEARNING_RATE_SCHEDULE_CONSTANT\x10\x01\x12!\n\x1dLEARNING_RATE_SCHEDULE_COSINE\x10\x02\x12$\n LEARNING_RATE_SCHEDULE_ONE_CYCLE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'unlearning.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEARNINGRATESCHEDULE']._serialized_start=1213
-  _globals['_LEARNINGRATESCHEDULE']._serialized_end=1385
+  _globals['_LEARNINGRATESCHEDULE']._serialized_start=1246
+  _globals['_LEARNINGRATESCHEDULE']._serialized_end=1418
   _globals['_MODEL']._serialized_start=78
-  _globals['_MODEL']._serialized_end=476
-  _globals['_ARCHITECTURE']._serialized_start=478
-  _globals['_ARCHITECTURE']._serialized_end=588
-  _globals['_TRAININGRECIPE']._serialized_start=591
-  _globals['_TRAININGRECIPE']._serialized_end=885
-  _globals['_MANIFEST']._serialized_start=887
-  _globals['_MANIFEST']._serialized_end=984
-  _globals['_RELEASE']._serialized_start=987
-  _globals['_RELEASE']._serialized_end=1210
+  _globals['_MODEL']._serialized_end=509
+  _globals['_ARCHITECTURE']._serialized_start=511
+  _globals['_ARCHITECTURE']._serialized_end=621
+  _globals['_TRAININGRECIPE']._serialized_start=624
+  _globals['_TRAININGRECIPE']._serialized_end=918
+  _globals['_MANIFEST']._serialized_start=920
+  _globals['_MANIFEST']._serialized_end=1017
+  _globals['_RELEASE']._serialized_start=1020
+  _globals['_RELEASE']._serialized_end=1243
 # @@protoc_insertion_point(module_scope)

@@ -57,6 +57,7 @@ class Model(_message.Message):
     RUN_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     CANARY_COMMITMENT_FIELD_NUMBER: _builtins.int
+    REQUIRE_ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     lineage: _builtins.str
     """Name of the lineage."""
     weights_sha256: _builtins.str
@@ -71,6 +72,8 @@ class Model(_message.Message):
     """Changes whenever the model changes."""
     canary_commitment: _builtins.str
     """Commitment to the coins of its canaries; empty where none were registered."""
+    require_acknowledgement: _builtins.bool
+    """Whether tickets wait for ModelService.AcknowledgeDeployment before they succeed."""
     @_builtins.property
     def architecture(self) -> Global___Architecture:
         """The network that all its weights belong to."""
@@ -101,10 +104,11 @@ class Model(_message.Message):
         run_count: _builtins.int = ...,
         etag: _builtins.str = ...,
         canary_commitment: _builtins.str = ...,
+        require_acknowledgement: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "manifest", b"manifest", "recipe", b"recipe", "register_time", b"register_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "canary_commitment", b"canary_commitment", "current_release_number", b"current_release_number", "etag", b"etag", "lineage", b"lineage", "manifest", b"manifest", "recipe", b"recipe", "register_time", b"register_time", "run_count", b"run_count", "weights_sha256", b"weights_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "canary_commitment", b"canary_commitment", "current_release_number", b"current_release_number", "etag", b"etag", "lineage", b"lineage", "manifest", b"manifest", "recipe", b"recipe", "register_time", b"register_time", "require_acknowledgement", b"require_acknowledgement", "run_count", b"run_count", "weights_sha256", b"weights_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_train_accuracy: _TypeAlias = _typing.Literal["baseline_train_accuracy"]  # noqa: Y015
     _WhichOneofArgType__baseline_train_accuracy: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy"]  # noqa: Y015

@@ -26,47 +26,47 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from service.pb.unlearning.v1 import model_pb2 as unlearning_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!unlearning/v1/model_service.proto\x12\runlearning.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19unlearning/v1/model.proto\"\xc1\x02\n\x14RegisterModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07lineage\x18\x02 \x01(\t\x12\x31\n\x0c\x61rchitecture\x18\x03 \x01(\x0b\x32\x1b.unlearning.v1.Architecture\x12\x16\n\x0eweights_sha256\x18\x04 \x01(\t\x12\x17\n\x0fmanifest_sha256\x18\x05 \x01(\t\x12-\n\x06recipe\x18\x06 \x01(\x0b\x32\x1d.unlearning.v1.TrainingRecipe\x12$\n\x17\x62\x61seline_train_accuracy\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12/\n\x08\x63\x61naries\x18\x08 \x01(\x0b\x32\x1d.unlearning.v1.CanaryRegisterB\x1a\n\x18_baseline_train_accuracy\"Z\n\x0e\x43\x61naryRegister\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nsample_ids\x18\x02 \x03(\t\x12\x12\n\ncommitment\x18\x03 \x01(\t\x12\x13\n\x0bmislabelled\x18\x04 \x01(\x08\"<\n\x15RegisterModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.unlearning.v1.Model\"\"\n\x0fGetModelRequest\x12\x0f\n\x07lineage\x18\x01 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.unlearning.v1.Model\"M\n\x13ListReleasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07lineage\x18\x03 \x01(\t\"Y\n\x14ListReleasesResponse\x12(\n\x08releases\x18\x01 \x03(\x0b\x32\x16.unlearning.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x11GetReleaseRequest\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x16\n\x0erelease_number\x18\x02 \x01(\x03\"\x96\x01\n\x12GetReleaseResponse\x12\'\n\x07release\x18\x01 \x01(\x0b\x32\x16.unlearning.v1.Release\x12\x13\n\x0b\x61ttestation\x18\x02 \x01(\x0c\x12\x12\n\nis_current\x18\x03 \x01(\x08\x12.\n\npurge_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\x10GetReportRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.unlearning.v1.ReportFormat\"s\n\x11GetReportResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12+\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1b.unlearning.v1.ReportFormat\x12\x10\n\x08location\x18\x04 \x01(\t\"\xa0\x01\n\x1c\x41\x63knowledgeDeploymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07lineage\x18\x02 \x01(\t\x12\x16\n\x0eweights_sha256\x18\x03 \x01(\t\x12\x12\n\ndeployment\x18\x04 \x01(\t\x12/\n\x0b\x64\x65ploy_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x1d\x41\x63knowledgeDeploymentResponse\x12\'\n\x07release\x18\x01 \x01(\x0b\x32\x16.unlearning.v1.Release\x12\x19\n\x11\x63losed_ticket_ids\x18\x02 \x03(\t\"e\n\x13\x43heckLineageRequest\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x18\n\x0erelease_number\x18\x02 \x01(\x03H\x00\x12\x18\n\x0eweights_sha256\x18\x03 \x01(\tH\x00\x42\t\n\x07subject\"\x98\x01\n\x14\x43heckLineageResponse\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x1e.unlearning.v1.ServingDecision\x12\x0c\n\x04text\x18\x02 \x01(\t\x12 \n\x18resurrected_sample_count\x18\x03 \x01(\x03\x12\x1e\n\x16\x63urrent_release_number\x18\x04 \x01(\x03*]\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x01\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x02*\xaa\x01\n\x0fServingDecision\x12 \n\x1cSERVING_DECISION_UNSPECIFIED\x10\x00\x12\x1c\n\x18SERVING_DECISION_ALLOWED\x10\x01\x12\x31\n-SERVING_DECISION_RESURRECTS_FORGOTTEN_SAMPLES\x10\x02\x12$\n SERVING_DECISION_UNKNOWN_WEIGHTS\x10\x03\x32\x80\x05\n\x0cModelService\x12Z\n\rRegisterModel\x12#.unlearning.v1.RegisterModelRequest\x1a$.unlearning.v1.RegisterModelResponse\x12K\n\x08GetModel\x12\x1e.unlearning.v1.GetModelRequest\x1a\x1f.unlearning.v1.GetModelResponse\x12W\n\x0cListReleases\x12\".unlearning.v1.ListReleasesRequest\x1a#.unlearning.v1.ListReleasesResponse\x12Q\n\nGetRelease\x12 .unlearning.v1.GetReleaseRequest\x1a!.unlearning.v1.GetReleaseResponse\x12N\n\tGetReport\x12\x1f.unlearning.v1.GetReportRequest\x1a .unlearning.v1.GetReportResponse\x12r\n\x15\x41\x63knowledgeDeployment\x12+.unlearning.v1.AcknowledgeDeploymentRequest\x1a,.unlearning.v1.AcknowledgeDeploymentResponse\x12W\n\x0c\x43heckLineage\x12\".unlearning.v1.CheckLineageRequest\x1a#.unlearning.v1.CheckLineageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!unlearning/v1/model_service.proto\x12\runlearning.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19unlearning/v1/model.proto\"\xe2\x02\n\x14RegisterModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07lineage\x18\x02 \x01(\t\x12\x31\n\x0c\x61rchitecture\x18\x03 \x01(\x0b\x32\x1b.unlearning.v1.Architecture\x12\x16\n\x0eweights_sha256\x18\x04 \x01(\t\x12\x17\n\x0fmanifest_sha256\x18\x05 \x01(\t\x12-\n\x06recipe\x18\x06 \x01(\x0b\x32\x1d.unlearning.v1.TrainingRecipe\x12$\n\x17\x62\x61seline_train_accuracy\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12/\n\x08\x63\x61naries\x18\x08 \x01(\x0b\x32\x1d.unlearning.v1.CanaryRegister\x12\x1f\n\x17require_acknowledgement\x18\t \x01(\x08\x42\x1a\n\x18_baseline_train_accuracy\"Z\n\x0e\x43\x61naryRegister\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nsample_ids\x18\x02 \x03(\t\x12\x12\n\ncommitment\x18\x03 \x01(\t\x12\x13\n\x0bmislabelled\x18\x04 \x01(\x08\"<\n\x15RegisterModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.unlearning.v1.Model\"\"\n\x0fGetModelRequest\x12\x0f\n\x07lineage\x18\x01 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.unlearning.v1.Model\"M\n\x13ListReleasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07lineage\x18\x03 \x01(\t\"Y\n\x14ListReleasesResponse\x12(\n\x08releases\x18\x01 \x03(\x0b\x32\x16.unlearning.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x11GetReleaseRequest\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x16\n\x0erelease_number\x18\x02 \x01(\x03\"\x96\x01\n\x12GetReleaseResponse\x12\'\n\x07release\x18\x01 \x01(\x0b\x32\x16.unlearning.v1.Release\x12\x13\n\x0b\x61ttestation\x18\x02 \x01(\x0c\x12\x12\n\nis_current\x18\x03 \x01(\x08\x12.\n\npurge_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\x10GetReportRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.unlearning.v1.ReportFormat\"s\n\x11GetReportResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12+\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1b.unlearning.v1.ReportFormat\x12\x10\n\x08location\x18\x04 \x01(\t\"\xa0\x01\n\x1c\x41\x63knowledgeDeploymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07lineage\x18\x02 \x01(\t\x12\x16\n\x0eweights_sha256\x18\x03 \x01(\t\x12\x12\n\ndeployment\x18\x04 \x01(\t\x12/\n\x0b\x64\x65ploy_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x1d\x41\x63knowledgeDeploymentResponse\x12\'\n\x07release\x18\x01 \x01(\x0b\x32\x16.unlearning.v1.Release\x12\x19\n\x11\x63losed_ticket_ids\x18\x02 \x03(\t\"e\n\x13\x43heckLineageRequest\x12\x0f\n\x07lineage\x18\x01 \x01(\t\x12\x18\n\x0erelease_number\x18\x02 \x01(\x03H\x00\x12\x18\n\x0eweights_sha256\x18\x03 \x01(\tH\x00\x42\t\n\x07subject\"\x98\x01\n\x14\x43heckLineageResponse\x12\x30\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x1e.unlearning.v1.ServingDecision\x12\x0c\n\x04text\x18\x02 \x01(\t\x12 \n\x18resurrected_sample_count\x18\x03 \x01(\x03\x12\x1e\n\x16\x63urrent_release_number\x18\x04 \x01(\x03*]\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x01\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x02*\xaa\x01\n\x0fServingDecision\x12 \n\x1cSERVING_DECISION_UNSPECIFIED\x10\x00\x12\x1c\n\x18SERVING_DECISION_ALLOWED\x10\x01\x12\x31\n-SERVING_DECISION_RESURRECTS_FORGOTTEN_SAMPLES\x10\x02\x12$\n SERVING_DECISION_UNKNOWN_WEIGHTS\x10\x03\x32\x80\x05\n\x0cModelService\x12Z\n\rRegisterModel\x12#.unlearning.v1.RegisterModelRequest\x1a$.unlearning.v1.RegisterModelResponse\x12K\n\x08GetModel\x12\x1e.unlearning.v1.GetModelRequest\x1a\x1f.unlearning.v1.GetModelResponse\x12W\n\x0cListReleases\x12\".unlearning.v1.ListReleasesRequest\x1a#.unlearning.v1.ListReleasesResponse\x12Q\n\nGetRelease\x12 .unlearning.v1.GetReleaseRequest\x1a!.unlearning.v1.GetReleaseResponse\x12N\n\tGetReport\x12\x1f.unlearning.v1.GetReportRequest\x1a .unlearning.v1.GetReportResponse\x12r\n\x15\x41\x63knowledgeDeployment\x12+.unlearning.v1.AcknowledgeDeploymentRequest\x1a,.unlearning.v1.AcknowledgeDeploymentResponse\x12W\n\x0c\x43heckLineage\x12\".unlearning.v1.CheckLineageRequest\x1a#.unlearning.v1.CheckLineageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'unlearning.v1.model_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPORTFORMAT']._serialized_start=1788
-  _globals['_REPORTFORMAT']._serialized_end=1881
-  _globals['_SERVINGDECISION']._serialized_start=1884
-  _globals['_SERVINGDECISION']._serialized_end=2054
+  _globals['_REPORTFORMAT']._serialized_start=1821
+  _globals['_REPORTFORMAT']._serialized_end=1914
+  _globals['_SERVINGDECISION']._serialized_start=1917
+  _globals['_SERVINGDECISION']._serialized_end=2087
   _globals['_REGISTERMODELREQUEST']._serialized_start=113
-  _globals['_REGISTERMODELREQUEST']._serialized_end=434
-  _globals['_CANARYREGISTER']._serialized_start=436
-  _globals['_CANARYREGISTER']._serialized_end=526
-  _globals['_REGISTERMODELRESPONSE']._serialized_start=528
-  _globals['_REGISTERMODELRESPONSE']._serialized_end=588
-  _globals['_GETMODELREQUEST']._serialized_start=590
-  _globals['_GETMODELREQUEST']._serialized_end=624
-  _globals['_GETMODELRESPONSE']._serialized_start=626
-  _globals['_GETMODELRESPONSE']._serialized_end=681
-  _globals['_LISTRELEASESREQUEST']._serialized_start=683
-  _globals['_LISTRELEASESREQUEST']._serialized_end=760
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=762
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=851
-  _globals['_GETRELEASEREQUEST']._serialized_start=853
-  _globals['_GETRELEASEREQUEST']._serialized_end=913
-  _globals['_GETRELEASERESPONSE']._serialized_start=916
-  _globals['_GETRELEASERESPONSE']._serialized_end=1066
-  _globals['_GETREPORTREQUEST']._serialized_start=1068
-  _globals['_GETREPORTREQUEST']._serialized_end=1147
-  _globals['_GETREPORTRESPONSE']._serialized_start=1149
-  _globals['_GETREPORTRESPONSE']._serialized_end=1264
-  _globals['_ACKNOWLEDGEDEPLOYMENTREQUEST']._serialized_start=1267
-  _globals['_ACKNOWLEDGEDEPLOYMENTREQUEST']._serialized_end=1427
-  _globals['_ACKNOWLEDGEDEPLOYMENTRESPONSE']._serialized_start=1429
-  _globals['_ACKNOWLEDGEDEPLOYMENTRESPONSE']._serialized_end=1528
-  _globals['_CHECKLINEAGEREQUEST']._serialized_start=1530
-  _globals['_CHECKLINEAGEREQUEST']._serialized_end=1631
-  _globals['_CHECKLINEAGERESPONSE']._serialized_start=1634
-  _globals['_CHECKLINEAGERESPONSE']._serialized_end=1786
-  _globals['_MODELSERVICE']._serialized_start=2057
-  _globals['_MODELSERVICE']._serialized_end=2697
+  _globals['_REGISTERMODELREQUEST']._serialized_end=467
+  _globals['_CANARYREGISTER']._serialized_start=469
+  _globals['_CANARYREGISTER']._serialized_end=559
+  _globals['_REGISTERMODELRESPONSE']._serialized_start=561
+  _globals['_REGISTERMODELRESPONSE']._serialized_end=621
+  _globals['_GETMODELREQUEST']._serialized_start=623
+  _globals['_GETMODELREQUEST']._serialized_end=657
+  _globals['_GETMODELRESPONSE']._serialized_start=659
+  _globals['_GETMODELRESPONSE']._serialized_end=714
+  _globals['_LISTRELEASESREQUEST']._serialized_start=716
+  _globals['_LISTRELEASESREQUEST']._serialized_end=793
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=795
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=884
+  _globals['_GETRELEASEREQUEST']._serialized_start=886
+  _globals['_GETRELEASEREQUEST']._serialized_end=946
+  _globals['_GETRELEASERESPONSE']._serialized_start=949
+  _globals['_GETRELEASERESPONSE']._serialized_end=1099
+  _globals['_GETREPORTREQUEST']._serialized_start=1101
+  _globals['_GETREPORTREQUEST']._serialized_end=1180
+  _globals['_GETREPORTRESPONSE']._serialized_start=1182
+  _globals['_GETREPORTRESPONSE']._serialized_end=1297
+  _globals['_ACKNOWLEDGEDEPLOYMENTREQUEST']._serialized_start=1300
+  _globals['_ACKNOWLEDGEDEPLOYMENTREQUEST']._serialized_end=1460
+  _globals['_ACKNOWLEDGEDEPLOYMENTRESPONSE']._serialized_start=1462
+  _globals['_ACKNOWLEDGEDEPLOYMENTRESPONSE']._serialized_end=1561
+  _globals['_CHECKLINEAGEREQUEST']._serialized_start=1563
+  _globals['_CHECKLINEAGEREQUEST']._serialized_end=1664
+  _globals['_CHECKLINEAGERESPONSE']._serialized_start=1667
+  _globals['_CHECKLINEAGERESPONSE']._serialized_end=1819
+  _globals['_MODELSERVICE']._serialized_start=2090
+  _globals['_MODELSERVICE']._serialized_end=2730
 # @@protoc_insertion_point(module_scope)

@@ -79,6 +79,7 @@ class RegisterModelRequest(_message.Message):
     RECIPE_FIELD_NUMBER: _builtins.int
     BASELINE_TRAIN_ACCURACY_FIELD_NUMBER: _builtins.int
     CANARIES_FIELD_NUMBER: _builtins.int
+    REQUIRE_ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call repeatable; see DeletionService."""
     lineage: _builtins.str
@@ -91,6 +92,8 @@ class RegisterModelRequest(_message.Message):
     """Accuracy on the training data, in [0, 1]. A measured value that differs stops a run, for then data or preprocessing
     are not those of the training.
     """
+    require_acknowledgement: _builtins.bool
+    """Whether tickets wait for AcknowledgeDeployment before they succeed."""
     @_builtins.property
     def architecture(self) -> _model_pb2.Architecture:
         """The network that the weights belong to."""
@@ -114,10 +117,11 @@ class RegisterModelRequest(_message.Message):
         recipe: _model_pb2.TrainingRecipe | None = ...,
         baseline_train_accuracy: _builtins.float | None = ...,
         canaries: Global___CanaryRegister | None = ...,
+        require_acknowledgement: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "canaries", b"canaries", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "canaries", b"canaries", "lineage", b"lineage", "manifest_sha256", b"manifest_sha256", "recipe", b"recipe", "request_id", b"request_id", "weights_sha256", b"weights_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy", "architecture", b"architecture", "baseline_train_accuracy", b"baseline_train_accuracy", "canaries", b"canaries", "lineage", b"lineage", "manifest_sha256", b"manifest_sha256", "recipe", b"recipe", "request_id", b"request_id", "require_acknowledgement", b"require_acknowledgement", "weights_sha256", b"weights_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_train_accuracy: _TypeAlias = _typing.Literal["baseline_train_accuracy"]  # noqa: Y015
     _WhichOneofArgType__baseline_train_accuracy: _TypeAlias = _typing.Literal["_baseline_train_accuracy", b"_baseline_train_accuracy"]  # noqa: Y015
@@ -340,7 +344,7 @@ class GetReleaseResponse(_message.Message):
 
     @_builtins.property
     def purge_time(self) -> _timestamp_pb2.Timestamp:
-        """When its weights are deleted because a later release superseded it; absent while it is current."""
+        """When its weights are (or were) deleted because a later release superseded it; absent while it is current."""
 
     def __init__(
         self,

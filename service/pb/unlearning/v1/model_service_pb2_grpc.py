@@ -81,7 +81,8 @@ class ModelServiceServicer:
         `weights/<sha256>.safetensors` and `manifests/<sha256>.parquet`.
 
         Reasons of refusal: LINEAGE_EXISTS (the same registration once more answers with the model instead), OBJECT_MISSING,
-        MANIFEST_DIGEST_MISMATCH, MANIFEST_UNUSABLE, WEIGHTS_UNUSABLE, DIGEST_MISMATCH.
+        MANIFEST_DIGEST_MISMATCH, MANIFEST_UNUSABLE, WEIGHTS_UNUSABLE, DIGEST_MISMATCH, RESURRECTS_FORGOTTEN_SAMPLES (the weights
+        are of another lineage that has forgotten samples, which they know or the manifest would bring back).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,7 +103,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRelease(self, request, context):
-        """Returns one release. Not served by this version.
+        """Returns one release. Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_RELEASE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,14 +117,19 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeDeployment(self, request, context):
-        """Records that a serving system runs these weights now. Not served by this version.
+        """Records that a serving system runs these weights now. Where the model was registered so that this is required, its
+        tickets up to that release succeed by it: they stay PUBLISHED until then.
+
+        Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_WEIGHTS (they are no release of this lineage), REQUEST_ID_REUSED,
+        RESURRECTS_FORGOTTEN_SAMPLES (the same deployment has served a newer release before, or the weights are purged).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckLineage(self, request, context):
-        """Answers whether weights may serve, or would bring forgotten samples back. Not served by this version.
+        """Answers whether weights may serve, or would bring forgotten samples back: ask before you load them. Reason of
+        refusal: UNKNOWN_LINEAGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -20,20 +20,28 @@ class ModelServiceStub:
     `weights/<sha256>.safetensors` and `manifests/<sha256>.parquet`.
 
     Reasons of refusal: LINEAGE_EXISTS (the same registration once more answers with the model instead), OBJECT_MISSING,
-    MANIFEST_DIGEST_MISMATCH, MANIFEST_UNUSABLE, WEIGHTS_UNUSABLE, DIGEST_MISMATCH.
+    MANIFEST_DIGEST_MISMATCH, MANIFEST_UNUSABLE, WEIGHTS_UNUSABLE, DIGEST_MISMATCH, RESURRECTS_FORGOTTEN_SAMPLES (the weights
+    are of another lineage that has forgotten samples, which they know or the manifest would bring back).
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
     """Returns a lineage. Reason of refusal: UNKNOWN_LINEAGE."""
     ListReleases: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListReleasesRequest, _model_service_pb2.ListReleasesResponse]
     """Returns a lineage's releases, newest first. Reason of refusal: UNKNOWN_LINEAGE."""
     GetRelease: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetReleaseRequest, _model_service_pb2.GetReleaseResponse]
-    """Returns one release. Not served by this version."""
+    """Returns one release. Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_RELEASE."""
     GetReport: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetReportRequest, _model_service_pb2.GetReportResponse]
     """Returns the audit report of a run. Reasons of refusal: UNKNOWN_RUN, UNKNOWN_REPORT (there is none yet)."""
     AcknowledgeDeployment: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.AcknowledgeDeploymentRequest, _model_service_pb2.AcknowledgeDeploymentResponse]
-    """Records that a serving system runs these weights now. Not served by this version."""
+    """Records that a serving system runs these weights now. Where the model was registered so that this is required, its
+    tickets up to that release succeed by it: they stay PUBLISHED until then.
+
+    Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_WEIGHTS (they are no release of this lineage), REQUEST_ID_REUSED,
+    RESURRECTS_FORGOTTEN_SAMPLES (the same deployment has served a newer release before, or the weights are purged).
+    """
     CheckLineage: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.CheckLineageRequest, _model_service_pb2.CheckLineageResponse]
-    """Answers whether weights may serve, or would bring forgotten samples back. Not served by this version."""
+    """Answers whether weights may serve, or would bring forgotten samples back: ask before you load them. Reason of
+    refusal: UNKNOWN_LINEAGE.
+    """
 
 class ModelServiceServicer:
     """Knows the models, their releases and their reports. What is true of every service stands at DeletionService."""
@@ -47,7 +55,8 @@ class ModelServiceServicer:
         `weights/<sha256>.safetensors` and `manifests/<sha256>.parquet`.
 
         Reasons of refusal: LINEAGE_EXISTS (the same registration once more answers with the model instead), OBJECT_MISSING,
-        MANIFEST_DIGEST_MISMATCH, MANIFEST_UNUSABLE, WEIGHTS_UNUSABLE, DIGEST_MISMATCH.
+        MANIFEST_DIGEST_MISMATCH, MANIFEST_UNUSABLE, WEIGHTS_UNUSABLE, DIGEST_MISMATCH, RESURRECTS_FORGOTTEN_SAMPLES (the weights
+        are of another lineage that has forgotten samples, which they know or the manifest would bring back).
         """
 
     def GetModel(
@@ -69,7 +78,7 @@ class ModelServiceServicer:
         request: _model_service_pb2.GetReleaseRequest,
         context: _grpc.ServicerContext,
     ) -> _model_service_pb2.GetReleaseResponse:
-        """Returns one release. Not served by this version."""
+        """Returns one release. Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_RELEASE."""
 
     def GetReport(
         self,
@@ -83,13 +92,20 @@ class ModelServiceServicer:
         request: _model_service_pb2.AcknowledgeDeploymentRequest,
         context: _grpc.ServicerContext,
     ) -> _model_service_pb2.AcknowledgeDeploymentResponse:
-        """Records that a serving system runs these weights now. Not served by this version."""
+        """Records that a serving system runs these weights now. Where the model was registered so that this is required, its
+        tickets up to that release succeed by it: they stay PUBLISHED until then.
+
+        Reasons of refusal: UNKNOWN_LINEAGE, UNKNOWN_WEIGHTS (they are no release of this lineage), REQUEST_ID_REUSED,
+        RESURRECTS_FORGOTTEN_SAMPLES (the same deployment has served a newer release before, or the weights are purged).
+        """
 
     def CheckLineage(
         self,
         request: _model_service_pb2.CheckLineageRequest,
         context: _grpc.ServicerContext,
     ) -> _model_service_pb2.CheckLineageResponse:
-        """Answers whether weights may serve, or would bring forgotten samples back. Not served by this version."""
+        """Answers whether weights may serve, or would bring forgotten samples back: ask before you load them. Reason of
+        refusal: UNKNOWN_LINEAGE.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _grpc.Server) -> None: ...

@@ -74,21 +74,30 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """Returns runs, newest first. Not served by this version.
+        """Returns runs, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryRun(self, request, context):
-        """Tries a run that needs attention once more on its present rung. Not served by this version.
+        """Tries a failed run once more on its present rung: its tickets that need attention are scheduled again, and the run
+        that they open begins there (where that rung needs what an earlier one left behind, with that one), from the release
+        that is current then.
+
+        Reasons of refusal: UNKNOWN_RUN, RUN_NOT_RETRYABLE (it has not failed, or none of its tickets needs attention any
+        more), REQUEST_ID_REUSED, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EscalateRun(self, request, context):
-        """Moves a run to a higher rung of its ladder. Not served by this version.
+        """Moves a run to a higher rung of its ladder. One that is at work gives its present attempt up; the tickets of a failed
+        one are scheduled again, and the run that they open begins on that rung.
+
+        Reasons of refusal: UNKNOWN_RUN, RUN_NOT_ESCALATABLE (it is being judged or published or has ended, the rung is not
+        above the present one, or needs what only a lower one leaves behind), REQUEST_ID_REUSED, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,7 +105,7 @@ class RunServiceServicer:
 
     def WatchRun(self, request, context):
         """Sends a run at once and again whenever it or its progress has changed, until it is closed. Limited in number like
-        DeletionService.WatchTicket. Not served by this version.
+        DeletionService.WatchTicket. Reasons of refusal: UNKNOWN_RUN, SERVER_OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

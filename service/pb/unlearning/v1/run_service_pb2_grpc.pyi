@@ -18,14 +18,25 @@ class RunServiceStub:
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """Returns one run. Reason of refusal: UNKNOWN_RUN."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]
-    """Returns runs, newest first. Not served by this version."""
+    """Returns runs, newest first."""
     RetryRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_service_pb2.RetryRunResponse]
-    """Tries a run that needs attention once more on its present rung. Not served by this version."""
+    """Tries a failed run once more on its present rung: its tickets that need attention are scheduled again, and the run
+    that they open begins there (where that rung needs what an earlier one left behind, with that one), from the release
+    that is current then.
+
+    Reasons of refusal: UNKNOWN_RUN, RUN_NOT_RETRYABLE (it has not failed, or none of its tickets needs attention any
+    more), REQUEST_ID_REUSED, ETAG_MISMATCH.
+    """
     EscalateRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.EscalateRunRequest, _run_service_pb2.EscalateRunResponse]
-    """Moves a run to a higher rung of its ladder. Not served by this version."""
+    """Moves a run to a higher rung of its ladder. One that is at work gives its present attempt up; the tickets of a failed
+    one are scheduled again, and the run that they open begins on that rung.
+
+    Reasons of refusal: UNKNOWN_RUN, RUN_NOT_ESCALATABLE (it is being judged or published or has ended, the rung is not
+    above the present one, or needs what only a lower one leaves behind), REQUEST_ID_REUSED, ETAG_MISMATCH.
+    """
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """Sends a run at once and again whenever it or its progress has changed, until it is closed. Limited in number like
-    DeletionService.WatchTicket. Not served by this version.
+    DeletionService.WatchTicket. Reasons of refusal: UNKNOWN_RUN, SERVER_OVERLOADED.
     """
 
 class RunServiceServicer:
@@ -43,21 +54,32 @@ class RunServiceServicer:
         request: _run_service_pb2.ListRunsRequest,
         context: _grpc.ServicerContext,
     ) -> _run_service_pb2.ListRunsResponse:
-        """Returns runs, newest first. Not served by this version."""
+        """Returns runs, newest first."""
 
     def RetryRun(
         self,
         request: _run_service_pb2.RetryRunRequest,
         context: _grpc.ServicerContext,
     ) -> _run_service_pb2.RetryRunResponse:
-        """Tries a run that needs attention once more on its present rung. Not served by this version."""
+        """Tries a failed run once more on its present rung: its tickets that need attention are scheduled again, and the run
+        that they open begins there (where that rung needs what an earlier one left behind, with that one), from the release
+        that is current then.
+
+        Reasons of refusal: UNKNOWN_RUN, RUN_NOT_RETRYABLE (it has not failed, or none of its tickets needs attention any
+        more), REQUEST_ID_REUSED, ETAG_MISMATCH.
+        """
 
     def EscalateRun(
         self,
         request: _run_service_pb2.EscalateRunRequest,
         context: _grpc.ServicerContext,
     ) -> _run_service_pb2.EscalateRunResponse:
-        """Moves a run to a higher rung of its ladder. Not served by this version."""
+        """Moves a run to a higher rung of its ladder. One that is at work gives its present attempt up; the tickets of a failed
+        one are scheduled again, and the run that they open begins on that rung.
+
+        Reasons of refusal: UNKNOWN_RUN, RUN_NOT_ESCALATABLE (it is being judged or published or has ended, the rung is not
+        above the present one, or needs what only a lower one leaves behind), REQUEST_ID_REUSED, ETAG_MISMATCH.
+        """
 
     def WatchRun(
         self,
@@ -65,7 +87,7 @@ class RunServiceServicer:
         context: _grpc.ServicerContext,
     ) -> _abc.Iterator[_run_service_pb2.WatchRunResponse]:
         """Sends a run at once and again whenever it or its progress has changed, until it is closed. Limited in number like
-        DeletionService.WatchTicket. Not served by this version.
+        DeletionService.WatchTicket. Reasons of refusal: UNKNOWN_RUN, SERVER_OVERLOADED.
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _grpc.Server) -> None: ...

@@ -30,9 +30,11 @@ class SampleSelection(_message.Message):
     SUBJECTS_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """Id of a set made by DeletionService.UploadSampleIds."""
+    """Id of a set made by DeletionService.UploadSampleIds for the same model, complete and not erased (else
+    UNKNOWN_UPLOAD). Several tickets may use one set.
+    """
     label: _builtins.int
-    """Every training sample of this label: class-wise deletion."""
+    """Every training sample of this label: class-wise deletion. There must be one (EMPTY_FORGET_SET)."""
     @_builtins.property
     def inline(self) -> Global___SampleIds:
         """The ids themselves."""
@@ -43,7 +45,9 @@ class SampleSelection(_message.Message):
 
     @_builtins.property
     def subjects(self) -> Global___SubjectIds:
-        """People whose samples the manifest knows."""
+        """People whose samples the manifest knows: their training samples are meant. Everybody named must have one
+        (UNKNOWN_SUBJECT_IDS), and the manifest must have the column `subject_id` (MANIFEST_UNUSABLE).
+        """
 
     def __init__(
         self,

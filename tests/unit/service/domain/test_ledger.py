@@ -28,6 +28,23 @@ def test_what_was_chained_verifies(length: int) -> None:
     assert verify_chain(chain_of(length)) == length
 
 
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_a_chain_can_be_verified_piece_by_piece(one: int, other: int) -> None:
+    first, second = sorted((one, other))
+    pieces = (CHAIN[:first], CHAIN[first:second], CHAIN[second:])
+    previous: LedgerEntry | None = None
+    for piece in pieces:
+        last = verify_chain(piece, previous)
+        previous = piece[-1] if piece else previous
+        assert last == (0 if previous is None else previous.sequence)
+
+
+@pytest.mark.parametrize("missing", range(1, 4))
+def test_a_gap_between_two_pieces_is_found(missing: int) -> None:
+    with pytest.raises(LedgerBrokenError):
+        verify_chain(CHAIN[missing + 1 :], CHAIN[missing - 1])
+
+
 def test_the_first_entry_follows_the_genesis_digest() -> None:
     assert (CHAIN[0].sequence, CHAIN[0].previous_digest) == (1, GENESIS_DIGEST)
 

@@ -10,10 +10,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.memory import FrozenClock
+from service.domain.drift import Drift, DriftBudget
 from service.domain.run import RunPhase
 from service.domain.ticket import TicketState
 from service.errors import StoreUnavailableError
-from service.ports import StoreTotals
+from service.store_totals import StoreTotals
 from service.telemetry import Metrics, StoreCollector
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -42,7 +43,14 @@ BUSY = StoreTotals(
     forgotten=(("digits", 42),),
     canaries_left=(("digits", 0), ("faces", 36)),
     holds_active=2,
+    drift=(
+        ("digits", Drift(runs=2, samples=15, train_rows=100)),
+        ("faces", Drift(runs=12, samples=0, train_rows=100)),
+    ),
+    purges_open=(NOW - timedelta(days=1), NOW - timedelta(seconds=1), NOW + timedelta(days=1)),
 )
+
+BUDGET = DriftBudget(runs=10, forget_share=0.3)
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -61,7 +69,7 @@ class Totals:
 
 def _registry(totals: StoreTotals | None) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(StoreCollector(Totals(totals), FrozenClock(NOW)))
+    registry.register(StoreCollector(Totals(totals), FrozenClock(NOW), BUDGET))
     return registry
 
 
@@ -95,6 +103,9 @@ def test_counts_are_those_of_the_store() -> None:
     assert _get(values, "unlearn_canaries_left", lineage="digits") == 0.0, "it was planted, and is used up"
     assert _get(values, "unlearn_canaries_left", lineage="faces") == 36.0
     assert _get(values, "unlearn_holds_active") == 2.0
+    assert _get(values, "unlearn_drift_budget_used_ratio", lineage="digits") == pytest.approx(0.5)
+    assert _get(values, "unlearn_drift_budget_used_ratio", lineage="faces") == pytest.approx(1.2)
+    assert _get(values, "unlearn_purge_overdue") == 2.0, "the third is kept until tomorrow"
     assert _get(values, "unlearn_run_last_success_timestamp_seconds", lineage="digits") == NOW.timestamp()
 
 
@@ -160,7 +171,7 @@ def test_all_metrics_together_are_valid_openmetrics(totals: StoreTotals | None) 
 def test_a_later_scrape_reads_the_store_again() -> None:
     store = Totals(EMPTY)
     registry = CollectorRegistry()
-    registry.register(StoreCollector(store, FrozenClock(NOW)))
+    registry.register(StoreCollector(store, FrozenClock(NOW), BUDGET))
     generate_latest(registry)
     store.value = replace(EMPTY, open_due=(NOW - timedelta(seconds=1),) * 7)
 
