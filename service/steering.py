@@ -89,8 +89,9 @@ class RunSteering:
         ]
 
     def _has_ended(self, run: UnlearningRun) -> bool:
-        """Return whether the present attempt has said how it ended, and only has to be looked at."""
-        return self.objects.head(f"{attempt_prefix(run.run_id, run.epoch)}/outcome.json") is not None
+        """Return whether the present attempt was audited or has said how it ended, and only has to be looked at."""
+        prefix = attempt_prefix(run.run_id, run.epoch)
+        return any(self.objects.head(f"{prefix}/{name}") is not None for name in ("outcome.json", "scores.parquet"))
 
     def _schedule(
         self, run: UnlearningRun, order: RunOrder, waiting: list[Ticket], rung_index: int, actor: str

@@ -18,7 +18,7 @@ from service.errors import (
     UnknownRunError,
 )
 from service.steering import RunSteering
-from tests.attempts import accept, dies, fails, reject
+from tests.attempts import Attempt, accept, dies, fails, hides, reject, trace_left
 from tests.memory_manifests import TRAIN
 from tests.records import TENANT
 from tests.world import ACTOR, World
@@ -197,8 +197,9 @@ def test_without_a_pathway_there_is_no_other_point_to_go_to() -> None:
         escalate(world, run, 1)
 
 
-def test_what_was_audited_is_judged_before_anybody_moves_on() -> None:
-    world, ticket = at_work(reject)
+@pytest.mark.parametrize("attempt", [reject, hides(trace_left)])
+def test_what_was_audited_is_judged_before_anybody_moves_on(attempt: Attempt) -> None:
+    world, ticket = at_work(attempt)
     world.wait_for_jobs()
 
     with pytest.raises(RunNotEscalatableError, match="look again"):
