@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mcu_core.report import AuditReport, Evidence
-from service.domain.comparison import FLOAT_TOLERANCE, first_difference
+from service.domain.comparison import FLOAT_TOLERANCE, document_difference
 from service.domain.judging import judge_report, report_of
 from service.domain.run import Outcome, UnlearningRun, WorkOrder, attempt_prefix
 from service.errors import DigestMismatchError, NotRecomputableError
@@ -69,6 +69,5 @@ class Examiner:
 
 
 def _other_evidence(stated: Evidence, computed: Evidence) -> str | None:
-    one, other = (evidence.model_dump(mode="json") for evidence in (stated, computed))
-    difference = first_difference(one, other, tolerance=FLOAT_TOLERANCE, path="evidence")
+    difference = document_difference(stated, computed, tolerance=FLOAT_TOLERANCE, path="evidence")
     return None if difference is None else f"the report's evidence does not follow from its scores: {difference}"

@@ -41,7 +41,7 @@ from service.errors import (
 )
 from service.examination import Examiner
 from service.held_samples import HeldSamples, frozen_holds
-from service.planning import Planner
+from service.planning import Planner, requested_samples
 from service.ports import (
     Change,
     Clock,
@@ -151,10 +151,7 @@ class Workflow:
 
     def _resolve(self, run: UnlearningRun) -> UnlearningRun:
         model = self._model(run.lineage)
-        requested: set[int] = set()
-        for ticket_id in run.ticket_ids:
-            ids = self.store.sample_ids(ticket_id)
-            requested.update(self.manifests.resolve(run.spec.manifest_digest, ids).rows)
+        requested = requested_samples(run, self.store, self.manifests).keys()
         forgotten = self.store.forgotten_rows(run.lineage)
         canaries = batch_of(self.store.canaries(run.lineage), run.run_id)
         held = frozen_holds(run, self.store, self.manifests)
@@ -236,14 +233,12 @@ class Workflow:
             )
             return self.transitions.enter(found, RunPhase.AUDITING)
         match outcome.failure:
-            case FailureKind.TRANSIENT | FailureKind.RESOURCE:
+            case FailureKind.TRANSIENT | FailureKind.RESOURCE | FailureKind.FENCED:
                 return self.transitions.retry(run, outcome.message)
             case FailureKind.INPUT | FailureKind.NO_EFFECT:
                 return self.transitions.fail(run, outcome.failure, outcome.failure.value.upper(), outcome.message)
             case FailureKind.QUALITY:
                 return self.transitions.climb(run, outcome.message)
-            case FailureKind.FENCED:
-                return self.transitions.retry(run, outcome.message)
             case _:
                 assert_never(outcome.failure)
 

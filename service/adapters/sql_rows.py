@@ -81,12 +81,7 @@ def save_ticket(connection: Connection, ticket: Ticket) -> None:
 
 def insert_sample_ids(connection: Connection, ticket_id: str, sample_ids: Sequence[str]) -> None:
     """Insert the ids of a new ticket in the order of the request."""
-    rows = [
-        {"ticket_id": ticket_id, "position": position, "sample_id": sample_id}
-        for position, sample_id in enumerate(sample_ids)
-    ]
-    if rows:
-        connection.execute(sa.insert(TICKET_SAMPLES), rows)
+    _insert_ids(connection, TICKET_SAMPLES, {"ticket_id": ticket_id}, sample_ids)
 
 
 def save_run(connection: Connection, run: UnlearningRun) -> None:
@@ -237,12 +232,13 @@ def save_hold(connection: Connection, hold: Hold) -> None:
 
 def insert_held_samples(connection: Connection, hold_id: str, sample_ids: Sequence[str]) -> None:
     """Insert the ids of a new hold in the order of the request."""
-    rows = [
-        {"hold_id": hold_id, "position": position, "sample_id": sample_id}
-        for position, sample_id in enumerate(sample_ids)
-    ]
+    _insert_ids(connection, HELD_SAMPLES, {"hold_id": hold_id}, sample_ids)
+
+
+def _insert_ids(connection: Connection, table: sa.Table, owner: Mapping[str, str], sample_ids: Sequence[str]) -> None:
+    rows = [{**owner, "position": position, "sample_id": sample_id} for position, sample_id in enumerate(sample_ids)]
     if rows:
-        connection.execute(sa.insert(HELD_SAMPLES), rows)
+        connection.execute(sa.insert(table), rows)
 
 
 def _swap(

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from pydantic import BaseModel
+
 FLOAT_TOLERANCE = 1e-9
 """Absolute or, above 1, relative: what summation order and another processor may change of the audit's numbers."""
 
@@ -33,3 +35,11 @@ def first_difference(stated: Any, computed: Any, *, tolerance: float = 0.0, path
             return None if same else f"{where} is {stated!r}, not {computed!r}"
     found = (first_difference(one, other, tolerance=tolerance, path=name) for name, one, other in children)
     return next((difference for difference in found if difference is not None), None)
+
+
+def document_difference(
+    stated: BaseModel, computed: BaseModel, *, tolerance: float = 0.0, path: str = ""
+) -> str | None:
+    """Return the first difference of two documents' JSON, by `first_difference`."""
+    one, other = (document.model_dump(mode="json") for document in (stated, computed))
+    return first_difference(one, other, tolerance=tolerance, path=path)

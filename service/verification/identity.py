@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from mcu_core.report.document import AttemptSummary
 from mcu_core.report.evidence import Role
 from service.attestation import PAGE, PLAN, POLICY, REPORT, SCORES, WEIGHTS, audit_predicate
-from service.domain.comparison import first_difference
+from service.domain.comparison import document_difference
 from service.verification.checks import CheckFailedError, CheckName, NotAskedError, demand
 from service.verification.contents import Attempt, Contents
 from service.verification.page import shown_verdicts
@@ -140,6 +140,6 @@ def _summary(attempt: Attempt) -> AttemptSummary:
 
 
 def _same(stated: BaseModel, expected: BaseModel, where: str) -> None:
-    difference = first_difference(stated.model_dump(mode="json"), expected.model_dump(mode="json"))
+    difference = document_difference(stated, expected)
     if difference is not None:
         raise CheckFailedError(f"{where}: {difference}")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from mcu_core.judging.decide import decide
 from mcu_core.report.evidence import Evidence
 from service.attestation import SCORES
-from service.domain.comparison import FLOAT_TOLERANCE, first_difference
+from service.domain.comparison import FLOAT_TOLERANCE, document_difference
 from service.errors import NotRecomputableError
 from service.recomputation import recompute
 from service.verification.checks import CheckFailedError, CheckName, demand
@@ -28,7 +28,8 @@ def recomputation_checks(contents: Contents) -> dict[CheckName, Callable[[], str
             raise CheckFailedError(f"{SCORES}: {error.message}") from error
 
     def statistics() -> str:
-        count = _compared(main.report.evidence, evidence(), "evidence")
+        _compare(main.report.evidence, evidence(), "evidence")
+        count = _leaves(main.report.evidence.model_dump(mode="json"))
         return f"All {count} values of the evidence follow from the scores, floats within {FLOAT_TOLERANCE:g}."
 
     def gate() -> str:
@@ -38,18 +39,16 @@ def recomputation_checks(contents: Contents) -> dict[CheckName, Callable[[], str
             raise CheckFailedError(f"no verdict follows from these numbers: {error}") from error
         same = stated.verdict is computed.verdict
         demand(same, f"the verdict is {stated.verdict.value}, not {computed.verdict.value} as the scores say")
-        _compared(stated, computed, "judgement")
+        _compare(stated, computed, "judgement")
         return f"The verdict {stated.verdict.value} follows from scores, plan and policy."
 
     return {CheckName.STATISTICS: statistics, CheckName.GATE: gate}
 
 
-def _compared(stated: BaseModel, computed: BaseModel, where: str) -> int:
-    one = stated.model_dump(mode="json")
-    difference = first_difference(one, computed.model_dump(mode="json"), tolerance=FLOAT_TOLERANCE, path=where)
+def _compare(stated: BaseModel, computed: BaseModel, where: str) -> None:
+    difference = document_difference(stated, computed, tolerance=FLOAT_TOLERANCE, path=where)
     if difference is not None:
         raise CheckFailedError(f"{difference} as recomputed")
-    return _leaves(one)
 
 
 def _leaves(value: Any) -> int:
